@@ -1,0 +1,71 @@
+"""`underfoot alerts`, and the commands for sinks and the outbox."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+import psycopg
+import typer
+
+from alerts.delivery_cli import commands as delivery_commands
+from alerts.dispatch import Dispatcher
+from alerts.timers import run_timers
+from underfoot.settings import Settings, load
+from underfoot.storage.connect import connect
+from underfoot.storage.statements import statement
+
+log = logging.getLogger(__name__)
+
+commands = typer.Typer()
+commands.add_typer(delivery_commands)
+
+
+@commands.command()
+def alerts() -> None:
+    """Run the timers (silence, offline devices) and deliver what is owed. Runs until SIGTERM or Ctrl-C.
+
+    Any number may run: one works, the others wait to take over.
+    """
+    settings = load()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        try:
+            _work_under_lock(settings, stop)
+        except psycopg.OperationalError as error:
+            log.warning("alerts: %s", str(error).strip())
+            stop.wait(1)
+
+
+def _work_under_lock(settings: Settings, stop: threading.Event) -> None:
+    """Work while this process holds the lock of which there is one."""
+    with connect(settings.require_database(), "lock-alerts", autocommit=True) as lock:
+        while not _locked(lock):
+            if stop.wait(0.5):
+                return
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=run_timers, args=(settings, over), name="timers"),
+            threading.Thread(
+                target=Dispatcher(settings.require_database(), settings).run, args=(over,), name="dispatch"
+            ),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while not stop.wait(0.5):
+                lock.execute("SELECT 1")
+                if not all(thread.is_alive() for thread in threads):
+                    raise RuntimeError("a thread of alerts has ended; see its error above")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+
+def _locked(lock: psycopg.Connection[tuple[object, ...]]) -> bool:
+    row = lock.execute(statement("alarms.try_lock_alerts")).fetchone()
+    return row is not None and bool(row[0])

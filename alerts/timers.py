@@ -1,0 +1,81 @@
+"""Timers: what becomes true because nothing came. They only look, and post commands to the inbox of the shard they
+concern; its holder, the one writer of condition state, judges again and acts.
+
+Everything is judged against `caught_up_to`, never against now: while reports wait for us, silence proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from itertools import groupby
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from alerts.rulebook import rules_in_force
+from alerts.rules import NoDataRule
+from underfoot.settings import Settings
+from underfoot.storage.connect import Connection, connect
+from underfoot.storage.statements import statement
+
+log = logging.getLogger(__name__)
+
+_DEVICES_A_COMMAND = 1000
+
+
+def run_timers(settings: Settings, stop: threading.Event) -> None:
+    """Look for due silences and silent devices until `stop`; the database's absence is waited out."""
+    while not stop.is_set():
+        try:
+            with connect(settings.require_database(), "timers", autocommit=True) as connection:
+                _watch(connection, settings, stop)
+        except psycopg.OperationalError as error:
+            log.warning("timers: %s", str(error).strip())
+            stop.wait(1)
+
+
+def _watch(connection: Connection, settings: Settings, stop: threading.Event) -> None:
+    look_for_offline_at = 0.0
+    while not stop.is_set():
+        post_due(connection)
+        if time.monotonic() >= look_for_offline_at:
+            post_silent(connection)
+            look_for_offline_at = time.monotonic() + settings.offline_check_interval_s
+        stop.wait(settings.timer_interval_s)
+
+
+def post_due(connection: Connection) -> int:
+    """Tell each shard that has a silence come due. Returns how many commands are new."""
+    posted = 0
+    for shard, caught_up_to in connection.execute(statement("alarms.due_shards")).fetchall():
+        posted += _post(connection, shard, "timers", {}, f"timers:{shard}:{caught_up_to.isoformat()}")
+    return posted
+
+
+def post_silent(connection: Connection) -> int:
+    """Tell each shard which of its devices have been silent for too long. Returns how many commands are new."""
+    allowances = [
+        {"family": rule.family, "rule_id": rule.rule_id, "intervals": rule.intervals, "grace_s": rule.grace_s}
+        for in_force in rules_in_force(connection)
+        if isinstance(rule := in_force.rule, NoDataRule)
+    ]
+    silent = connection.execute(statement("alarms.silent_devices"), {"allowances": Jsonb(allowances)}).fetchall()
+    posted = 0
+    for (shard, caught_up_to), rows in groupby(silent, key=lambda row: (row[0], row[2])):
+        keys = [row[1] for row in rows]
+        for first in range(0, len(keys), _DEVICES_A_COMMAND):
+            some = keys[first : first + _DEVICES_A_COMMAND]
+            key = f"silent:{shard}:{caught_up_to.isoformat()}:{some[0]}"
+            posted += _post(connection, shard, "silent", {"device_keys": some}, key)
+    return posted
+
+
+def _post(connection: Connection, shard: str, kind: str, payload: dict[str, object], key: str) -> int:
+    with connection.transaction():
+        params = {"shard": shard, "kind": kind, "payload": Jsonb(payload), "key": key}
+        posted = connection.execute(statement("shard.post"), params).rowcount
+        if posted:
+            connection.execute("SELECT pg_notify('underfoot_inbox', %s)", [shard])
+    return posted

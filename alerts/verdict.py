@@ -1,0 +1,77 @@
+"""Why somebody was told, or was not: a pure function of what is known when a delivery's turn comes.
+
+The platform gets every raise and clear. A crew is not sent to what is already over, and what it was told always has its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from alerts.snapshot import Notice, Snapshot
+
+LATE = timedelta(minutes=10)
+WAIT_FOR_BACKLOG = timedelta(seconds=60)
+
+
+class Verdict(StrEnum):
+    """Kept with the delivery (column `verdict`); shown by `VERDICT_LABELS`."""
+
+    tell = "tell"
+    wait_for_backlog = "wait_for_backlog"
+    already_over = "already_over"
+    over_in_backlog = "over_in_backlog"
+    end_of_never_told = "end_of_never_told"
+    sink_removed = "sink_removed"
+
+    @property
+    def drops(self) -> bool:
+        return self not in (Verdict.tell, Verdict.wait_for_backlog)
+
+
+VERDICT_LABELS: dict[Verdict, str] = {
+    Verdict.tell: "已通知",
+    Verdict.wait_for_backlog: "迟到上报，等待后续上报 60 秒",
+    Verdict.already_over: "轮到通知时险情已解除，不派人前往",
+    Verdict.over_in_backlog: "迟到上报，后续上报显示已解除，不派人前往",
+    Verdict.end_of_never_told: "此前未通知，解除也不通知",
+    Verdict.sink_removed: "推送目标已移除",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`over`: the episode has ended. `told`: this receiver has, or may have, an earlier notice of the episode.
+    `behind`: how far the notice's proof lay behind when it was received. `owed_for`: how long the delivery has been owed.
+    """
+
+    to_crew: bool
+    notice: Notice
+    over: bool
+    told: bool
+    behind: timedelta
+    owed_for: timedelta
+
+
+def judge(facts: Facts) -> Verdict:
+    if not facts.to_crew:
+        return Verdict.tell
+    if facts.notice == "clear":
+        return Verdict.tell if facts.told else Verdict.end_of_never_told
+    late = facts.behind > LATE
+    if facts.over:
+        return Verdict.over_in_backlog if late and not facts.told else Verdict.already_over
+    if late and not facts.told and facts.owed_for < WAIT_FOR_BACKLOG:
+        return Verdict.wait_for_backlog
+    return Verdict.tell
+
+
+def behind(snapshot: Snapshot) -> timedelta:
+    """How far behind its receipt the thing lay that this notice tells."""
+    if snapshot["notice"] == "raise":
+        happened, received = snapshot["raised_at"], snapshot["raised_received_at"]
+    else:
+        happened = snapshot["event_at"]
+        received = (snapshot["proof"] or {}).get("received_at", happened)
+    return datetime.fromisoformat(received) - datetime.fromisoformat(happened)

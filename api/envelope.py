@@ -1,0 +1,77 @@
+"""What surrounds every call: security headers, one log line without secrets, counting, and an answer to what nobody caught."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from time import perf_counter
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.exposition import Exposition
+from api.problems import Problem, respond
+
+log = logging.getLogger("underfoot.api")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Envelope:
+    """ASGI middleware. The log has the path but no query string, and the caller's name but no header."""
+
+    def __init__(self, app: ASGIApp, exposition: Exposition) -> None:
+        self._app = app
+        self._exposition = exposition
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        status = 0
+
+        async def send_sealed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_sealed)
+        except Exception:
+            incident = uuid.uuid4().hex[:12]
+            log.exception("%s %s: error %s", scope["method"], scope["path"], incident)
+            if status:
+                raise
+            problem = Problem(
+                "internal", f"The log has it under {incident}.", more={"incident": incident}
+            )
+            await respond(problem, scope["path"])(scope, receive, send_sealed)
+        finally:
+            self._note(scope, status, perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route: Any = scope.get("route")
+        template = route.path if route is not None else "(none)"
+        self._exposition.count_request(scope["method"], template, status, seconds)
+        caller: Any = scope.get("state", {}).get("caller")
+        log.info(
+            "%s %s %s %.1f ms %s",
+            scope["method"],
+            scope["path"],
+            status,
+            seconds * 1000,
+            caller.name if caller is not None else "-",
+        )

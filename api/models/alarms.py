@@ -1,0 +1,191 @@
+"""Answers about alarms: what is open, why it fired, what was done and who was told."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.models.ledger import AreaRef, AssetRef
+from api.parameters import Instant, Page, Reasoning
+from api.rows import Row
+from underfoot.alarms import REASON_LABELS, Condition, Human, Reason, Severity, SubjectKind
+
+DELIVERY_LABELS = {"owed": "待推送", "delivered": "已送达", "dead": "推送失败", "dropped": "无需推送"}
+_STATE_LABELS: dict[str, str] = {
+    Condition.normal: "正常",
+    Condition.pending: "待定",
+    Condition.active: "告警中",
+    Condition.clearing: "恢复中",
+    Human.unacknowledged: "未确认",
+    Human.acknowledged: "已确认",
+}
+
+
+def reason_label(reason: str | None) -> str | None:
+    return REASON_LABELS[Reason(reason)] if reason in set(Reason) else reason
+
+
+class Proof(BaseModel):
+    """The reading that proved it, copied when it happened. What a rule does not look at is null."""
+
+    model_config = ConfigDict(extra="allow")
+
+    ts: Instant | None = Field(None, description="Event time of the report")
+    received_at: Instant | None = None
+    field: str | None = Field(None, examples=["tilt_deg"])
+    label: str | None = Field(None, examples=["倾角"])
+    value: Any = Field(None, examples=[78.2])
+    unit: str | None = Field(None, examples=["°"])
+    limit: Any = Field(None, examples=[30.0])
+    values: dict[str, Any] | None = Field(None, description="All values of that report", examples=[{"tilt_deg": 78.2}])
+
+
+class Alarm(BaseModel):
+    """One episode of an alarm: from its raising to its clearing."""
+
+    episode_key: int = Field(description="Its key in this API", examples=[4711])
+    alarm_key: int = Field(description="One subject and one rule", examples=[12])
+    episode: int = Field(description="Which of the alarm's episodes", examples=[1])
+    subject_kind: SubjectKind
+    rule_id: str = Field(examples=["cover.open"])
+    rule_version: int = Field(examples=[1])
+    title: str = Field(examples=["井盖打开"])
+    family: str | None = Field(examples=["cover"])
+    state: Literal["open", "cleared"]
+    condition: Condition = Field(description="The engine's region")
+    human: Human = Field(description="The operators' region; what cleared unseen stays listed as unacknowledged")
+    severity: int = Field(description="1 蓝, 2 黄, 3 橙, 4 红", examples=[4])
+    severity_label: str = Field(examples=["红"])
+    worst_severity: int = Field(examples=[4])
+    raised_at: Instant = Field(description="Event time of the proof")
+    raised_received_at: Instant
+    cleared_at: Instant | None
+    clear_reason: str | None = Field(examples=[None])
+    clear_reason_label: str | None = Field(examples=[None])
+    acknowledged_by: str | None = Field(examples=[None])
+    acknowledged_at: Instant | None
+    device_id: str | None = Field(examples=["cover-0312"])
+    asset: AssetRef | None
+    area: AreaRef | None
+    proof: Proof
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls.model_validate(row | cls.parts(row))
+
+    @staticmethod
+    def parts(row: Row) -> Row:
+        return {
+            "state": "open" if row["cleared_at"] is None else "cleared",
+            "severity_label": Severity(row["severity"]).label,
+            "clear_reason_label": reason_label(row["clear_reason"]),
+            "asset": AssetRef.of(row),
+            "area": AreaRef.of(row),
+        }
+
+
+class AlarmPage(Page):
+    items: list[Alarm]
+
+
+class Why(BaseModel):
+    """Why it fired, so that it can be checked by hand."""
+
+    sentence: str = Field(examples=["2026-07-01 21:38:05 设备 cover-0312 上报倾角 78.2 °，达到限值 30 °。"])
+    rule_text: str = Field(
+        description="The rule's version that raised it, in words", examples=["井盖倾斜：倾角与基准值之差 ≥ 30 ° → 红。"]
+    )
+    rule_body: dict[str, Any] | None = Field(description="That version itself; null: it is no longer on record")
+
+
+class Transition(BaseModel):
+    """One immutable line of an episode's record."""
+
+    transition_no: int = Field(examples=[1])
+    region: Literal["condition", "human", "suppression"]
+    from_state: str = Field(examples=["normal"])
+    from_label: str = Field(examples=["正常"])
+    to_state: str = Field(examples=["active"])
+    to_label: str = Field(examples=["告警中"])
+    severity: int = Field(examples=[4])
+    reason: str = Field(examples=["limit_reached"])
+    reason_label: str = Field(examples=["达到限值"])
+    actor: str = Field(description="`engine`, or a key's name", examples=["engine"])
+    event_at: Instant
+    received_at: Instant
+    committed_at: Instant
+    proof: Proof | None
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls.model_validate(
+            row
+            | {
+                "from_label": _STATE_LABELS.get(row["from_state"], row["from_state"]),
+                "to_label": _STATE_LABELS.get(row["to_state"], row["to_state"]),
+                "reason_label": reason_label(row["reason"]),
+            }
+        )
+
+
+class Delivery(BaseModel):
+    """One message that a sink is owed, and what became of it."""
+
+    delivery_key: int = Field(examples=[9001])
+    sink: str = Field(examples=["platform"])
+    channel: str = Field(examples=["platform"])
+    audience: Literal["platform", "crew"]
+    transition_no: int = Field(examples=[1])
+    notice: Literal["raise", "change", "clear"]
+    severity: int = Field(examples=[4])
+    state: Literal["owed", "delivered", "dead", "dropped"]
+    state_label: str = Field(examples=["已送达"])
+    attempts: int = Field(examples=[1])
+    created_at: Instant
+    settled_at: Instant | None
+    next_attempt_at: Instant | None = Field(description="While it is owed")
+    verdict: str | None = Field(description="Why the sink was told, or was not", examples=["told"])
+    last_error: str | None = Field(examples=[None])
+    receipt: dict[str, Any] | None = Field(description="What the sink answered", examples=[{"platform_no": "A-2026-000123"}])
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls.model_validate(row | {"state_label": DELIVERY_LABELS[row["state"]]})
+
+
+class AlarmDetail(Alarm):
+    why: Why
+    transitions: list[Transition] = Field(description="Newest first, 1000 at most")
+    told: list[Delivery] = Field(description="Newest first, 1000 at most")
+
+
+class Acknowledgement(BaseModel):
+    """Optional body of an acknowledgement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Reasoning | None = Field(None, description="Kept in the audit log", examples=["已电话通知养护所"])
+
+
+class Closing(BaseModel):
+    """Why an open alarm is closed by hand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reasoning = Field(description="Kept in the audit log and with the alarm", examples=["现场核实为误报，传感器已复位"])
+
+
+class Command(BaseModel):
+    """A command to the shard's holder, which alone writes the condition of alarms."""
+
+    key: str = Field(description="The same for every try to close this episode", examples=["close:4711"])
+    state: Literal["waiting", "done"]
+    posted_at: Instant
+    consumed_at: Instant | None
+    outcome: str | None = Field(examples=[None])
+
+
+class ClosingAnswer(BaseModel):
+    command: Command | None = Field(description="Null where the alarm had cleared before")
+    alarm: Alarm

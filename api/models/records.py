@@ -1,0 +1,126 @@
+"""Answers about what is kept for the record: rules, quarantine, books."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from api.parameters import Instant, Page
+from api.rows import Row
+from api.rule_text import rule_text
+
+
+class RuleVersion(BaseModel):
+    rule_id: str = Field(examples=["cover.tilt"])
+    version: int = Field(examples=[1])
+    title: str = Field(examples=["井盖倾斜"])
+    family: str | None = Field(examples=["cover"])
+    text: str = Field(description="The rule in words", examples=["井盖倾斜：倾角与基准值之差 ≥ 30 ° → 红。"])
+    body: dict[str, Any] = Field(description="The rule itself", examples=[{"rule_id": "cover.tilt", "kind": "level"}])
+    withdrawn: bool = Field(examples=[False])
+    created_at: Instant
+    created_by: str = Field(examples=["shipped"])
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        body: dict[str, Any] = row["body"]
+        return cls.model_validate(
+            row
+            | {"title": body.get("title", row["rule_id"]), "family": body.get("family"), "text": rule_text(body)}
+        )
+
+
+class RulePage(Page):
+    items: list[RuleVersion]
+
+
+class RuleDetail(BaseModel):
+    rule_id: str = Field(examples=["cover.tilt"])
+    in_force: RuleVersion | None = Field(description="Null: the rule is withdrawn")
+    versions: list[RuleVersion] = Field(description="Newest first, 1000 at most")
+
+
+class Quarantined(BaseModel):
+    quarantine_key: int = Field(examples=[77])
+    shard: str = Field(examples=["main"])
+    received_at: Instant
+    topic: str = Field(examples=["underfoot/v1/410502/cover/cover-9999/report"])
+    bytes: int = Field(description="Length of the payload", examples=[143])
+    reason: str = Field(examples=["unknown_device"])
+    detail: str = Field(examples=["no device is registered as 'cover-9999'"])
+    device_id: str | None = Field(examples=["cover-9999"])
+
+
+class QuarantinePage(Page):
+    items: list[Quarantined]
+
+
+class QuarantinedMessage(Quarantined):
+    """The message whole, as bytes and, where it is UTF-8, as text."""
+
+    payload_base64: str = Field(examples=["eyJ0cyI6IDF9"])
+    payload_text: str | None = Field(description="Null: the payload is not UTF-8", examples=['{"ts": 1}'])
+    digest: str = Field(description="SHA-256 over topic and payload", examples=["9f86d081884c7d65"])
+    packet_id: int = Field(examples=[41])
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        payload: bytes = row["payload"]
+        try:
+            text: str | None = payload.decode()
+        except UnicodeDecodeError:
+            text = None
+        return cls.model_validate(row | {"payload_base64": b64encode(payload).decode(), "payload_text": text})
+
+
+class ReasonCount(BaseModel):
+    reason: str = Field(examples=["unknown_device"])
+    messages: int = Field(examples=[12])
+    newest: Instant
+
+
+class QuarantineCounts(BaseModel):
+    messages: int = Field(examples=[12])
+    reasons: list[ReasonCount] = Field(description="The most frequent first")
+
+
+class Tally(BaseModel):
+    """Counts of what the database did. They balance: received + unpacked = stored + duplicate + quarantined."""
+
+    received: int = Field(description="Messages, counted before decoding", examples=[1000])
+    redelivered: int = Field(description="Of them, marked as redelivered by the broker", examples=[3])
+    unpacked: int = Field(description="Reports beyond the first that array payloads held", examples=[40])
+    stored: int = Field(examples=[1020])
+    duplicate: int = Field(examples=[12])
+    quarantined: int = Field(examples=[8])
+    late: int = Field(description="Of stored", examples=[5])
+
+    @property
+    def difference(self) -> int:
+        return self.received + self.unpacked - self.stored - self.duplicate - self.quarantined
+
+
+class BookMinute(Tally):
+    shard: str = Field(examples=["main"])
+    minute: Instant = Field(description="Of commit")
+
+
+class BooksPage(Page):
+    items: list[BookMinute]
+
+
+class ShardTotal(Tally):
+    shard: str = Field(examples=["main"])
+
+
+class Balance(BaseModel):
+    balanced: bool = Field(description="Whether every shard's books balance")
+    difference: int = Field(description="received + unpacked − stored − duplicate − quarantined; 0 when they do", examples=[0])
+
+
+class BooksTotals(BaseModel):
+    total: Tally
+    balance: Balance
+    shards: list[ShardTotal]

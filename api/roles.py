@@ -1,0 +1,66 @@
+"""Who may call what: the one table of every route and the role it needs.
+
+Default deny: a route that does not stand here cannot be built (`needed_role` refuses), so the API does not start.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+V1 = "/api/v1"
+
+
+class Role(StrEnum):
+    """viewer < operator < administrator: each may do what the one before it may."""
+
+    viewer = "viewer"
+    operator = "operator"
+    administrator = "administrator"
+
+    def may(self, needed: Role) -> bool:
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
+
+class UndeclaredRouteError(Exception):
+    """A route has no line in `NEEDED`."""
+
+
+NEEDED: dict[tuple[str, str], Role | None] = {
+    # None: no key is asked for.
+    ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/metrics"): Role.viewer,
+    ("GET", f"{V1}/openapi.json"): Role.viewer,
+    ("GET", f"{V1}/areas"): Role.viewer,
+    ("GET", f"{V1}/areas/tree"): Role.viewer,
+    ("GET", f"{V1}/areas/{{code}}"): Role.viewer,
+    ("GET", f"{V1}/assets"): Role.viewer,
+    ("GET", f"{V1}/assets/{{asset_key}}"): Role.viewer,
+    ("GET", f"{V1}/devices"): Role.viewer,
+    ("GET", f"{V1}/devices/{{device_id}}"): Role.viewer,
+    ("GET", f"{V1}/devices/{{device_id}}/reports"): Role.viewer,
+    ("GET", f"{V1}/alarms"): Role.viewer,
+    ("GET", f"{V1}/alarms/{{episode_key}}"): Role.viewer,
+    ("POST", f"{V1}/alarms/{{episode_key}}/acknowledge"): Role.operator,
+    ("POST", f"{V1}/alarms/{{episode_key}}/close"): Role.operator,
+    ("GET", f"{V1}/rules"): Role.viewer,
+    ("GET", f"{V1}/rules/{{rule_id}}"): Role.viewer,
+    ("GET", f"{V1}/quarantine"): Role.viewer,
+    ("GET", f"{V1}/quarantine/counts"): Role.viewer,
+    # The payload is what somebody sent us, unread: it may hold anything.
+    ("GET", f"{V1}/quarantine/{{quarantine_key}}"): Role.operator,
+    ("GET", f"{V1}/books"): Role.viewer,
+    ("GET", f"{V1}/books/totals"): Role.viewer,
+    ("GET", f"{V1}/keys"): Role.administrator,
+    ("POST", f"{V1}/keys"): Role.administrator,
+    ("DELETE", f"{V1}/keys/{{name}}"): Role.administrator,
+}
+
+
+def needed_role(method: str, path: str) -> Role | None:
+    """The role that `method path` (its template) needs."""
+    try:
+        return NEEDED[method, path]
+    except KeyError:
+        raise UndeclaredRouteError(f"{method} {path}: declare in api/roles.py which role it needs") from None

@@ -1,0 +1,1 @@
+"""One router a noun. Each route's role stands in api/roles.py."""

@@ -1,0 +1,52 @@
+"""Which port a server of the local stack listens on."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from underfoot.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What may decide a port: the user's setting, what was recorded at the last start, the default."""
+
+    setting: str
+    configured: int | None
+    recorded: int | None
+    default: int
+
+
+def choose(wanted: Wanted) -> int:
+    """A port that is free now. A configured one is taken or refused, never replaced; the others give way."""
+    if wanted.configured is not None:
+        why_not = refusal(wanted.configured)
+        if why_not is not None:
+            raise SettingsError(
+                f"{wanted.setting} = {wanted.configured}: cannot listen on 127.0.0.1:{wanted.configured}: {why_not};"
+                " choose another port, or leave it unset and a free one is taken"
+            )
+        return wanted.configured
+    for port in (wanted.recorded, wanted.default):
+        if port is not None and refusal(port) is None:
+            return port
+    return any_free()
+
+
+def refusal(port: int) -> str | None:
+    """Why nobody new can listen on this port of 127.0.0.1; None if it is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as both servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror
+        return None
+
+
+def any_free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,154 @@
+"""The inbox: what does not come by MQTT, carried out by the shard's holder, in order, in a batch's transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from alerts.evaluate import Evaluator, Outcome, Transition
+from alerts.record import failure
+from ingest.registry import Known
+from ingest.tenure import Tenure
+from underfoot.alarms import Condition, Reason, SubjectKind
+from underfoot.storage.statements import statement
+
+log = logging.getLogger(__name__)
+
+
+class Command:
+    """One inbox row, what it changes, and in whose name."""
+
+    def __init__(self, inbox_key: int, kind: str, payload: dict[str, Any]) -> None:
+        self.inbox_key = inbox_key
+        self.kind = kind
+        self.payload = payload
+        self.outcomes: list[tuple[Evaluator, Outcome]] = []
+        self.transitions: list[Transition] = []
+        self.actor = "engine"
+        self.said = "done"
+
+
+def take(tenure: Tenure) -> list[tuple[int, str, dict[str, Any]]]:
+    return tenure.connection.execute(statement("shard.take_inbox"), {"shard": tenure.shard}).fetchall()
+
+
+def carry_out(tenure: Tenure, row: tuple[int, str, dict[str, Any]], now_us: int) -> Command:
+    """What the command changes. One that makes no sense is consumed with its error; it stops nothing."""
+    command = Command(*row)
+    try:
+        with tenure.connection.transaction():
+            _HANDLERS[command.kind](tenure, command, now_us)
+    except (KeyError, TypeError, ValueError, psycopg.DataError) as error:
+        log.exception("inbox %d (%s) is not usable", command.inbox_key, command.kind)
+        command = Command(*row)
+        command.said = f"failed: {error!r}"
+    return command
+
+
+def consumed(tenure: Tenure, commands: Iterable[Command]) -> None:
+    for command in commands:
+        params = {"inbox_key": command.inbox_key, "outcome": command.said}
+        tenure.connection.execute(statement("shard.consumed"), params)
+
+
+def _timers(tenure: Tenure, command: Command, _now_us: int) -> None:
+    """Silence has become proof: judged against what is committed, never against now."""
+    for family in tenure.registry.families.values():
+        outcome = family.evaluator.judge_silence(tenure.caught_up_us)
+        if outcome.states:
+            command.outcomes.append((family.evaluator, outcome))
+            command.transitions += outcome.transitions
+
+
+def _silent(tenure: Tenure, command: Command, _now_us: int) -> None:
+    """Devices that the database has not heard of for too long; judged again by what this shard has heard."""
+    raised = 0
+    for device_key in command.payload["device_keys"]:
+        known = tenure.registry.by_key.get(int(device_key))
+        if known is None:
+            continue
+        since_us = _silent_since(tenure, known)
+        if since_us is None:
+            continue
+        outcome = known.family.evaluator.judge_offline(known.slot, since_us, tenure.caught_up_us)
+        if outcome.transitions:
+            command.outcomes.append((known.family.evaluator, outcome))
+            command.transitions += outcome.transitions
+            raised += 1
+    command.said = f"{raised} offline"
+
+
+def _silent_since(tenure: Tenure, known: Known) -> int | None:
+    devices = known.family
+    allowed = devices.evaluator.allowed_silence_us(devices.interval_s[known.slot])
+    heard = int(devices.evaluator.last_received_us[known.slot])
+    since_us = max(heard, devices.registered_us[known.slot])
+    if allowed is None or since_us + allowed >= tenure.caught_up_us:
+        return None
+    return since_us
+
+
+def _close(tenure: Tenure, command: Command, now_us: int) -> None:
+    """An operator ends an episode by hand."""
+    payload = command.payload
+    row = tenure.connection.execute(
+        statement("alarms.lock_open_episode"), {"episode_key": payload["episode_key"]}
+    ).fetchone()
+    if row is None:
+        command.said = "already over"
+        return
+    _, subject_kind, subject_key, rule_id, _, severity, condition = row
+    command.actor = str(payload["actor"])
+    in_force = tenure.rules.get(rule_id)
+    if in_force is None:
+        raise ValueError(f"rule {rule_id} is not in force")
+    command.transitions.append(
+        Transition(
+            SubjectKind(subject_kind),
+            subject_key,
+            in_force,
+            Reason.closed_by_hand,
+            Condition(condition),
+            Condition.normal,
+            severity,
+            0,
+            now_us,
+            now_us,
+            {"ts_us": now_us, "received_us": now_us, "field": "", "label": str(payload["reason"])},
+        )
+    )
+    known = tenure.registry.by_key.get(subject_key) if subject_kind == SubjectKind.device else None
+    if known is not None:
+        evaluator = known.family.evaluator
+        command.outcomes.append((evaluator, evaluator.judge_closed(rule_id, known.slot)))
+
+
+def _sink_failing(tenure: Tenure, command: Command, now_us: int) -> None:
+    command.transitions.append(_sink(tenure, command, Reason.sink_failing, now_us, raised=True))
+
+
+def _sink_working(tenure: Tenure, command: Command, now_us: int) -> None:
+    command.transitions.append(_sink(tenure, command, Reason.sink_working, now_us, raised=False))
+
+
+def _sink(tenure: Tenure, command: Command, reason: Reason, now_us: int, *, raised: bool) -> Transition:
+    payload = command.payload
+    row = tenure.connection.execute(statement("alarms.sink_named"), {"name": payload["sink"]}).fetchone()
+    if row is None:
+        raise ValueError(f"sink = {payload['sink']!r}: there is no such sink")
+    detail = f"{payload['sink']}：{payload.get('error') or ''}"
+    return failure(
+        SubjectKind.sink, row[0], tenure.rules["sink.failing"], reason, raised=raised, at_us=now_us, detail=detail
+    )
+
+
+_HANDLERS = {
+    "timers": _timers,
+    "silent": _silent,
+    "close": _close,
+    "sink_failing": _sink_failing,
+    "sink_working": _sink_working,
+}

@@ -1,0 +1,367 @@
+"""Subscribe: a shard's persistent MQTT session, read ahead, acknowledged by hand and only on its own connection.
+
+paho keeps the protocol; its socket is wrapped so that one `recv` fetches many packets and the PUBACKs of a batch leave
+in one write. The loop always reads (a client that stops reading misses its keepalive); what is unacknowledged, and so
+memory, is bounded by the broker's in-flight window.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger(__name__)
+
+_READ_AHEAD = 256 * 1024
+
+
+class Arrival(NamedTuple):
+    """A message as it came: `generation` is its connection's, without which its packet id means nothing."""
+
+    topic: str
+    payload: bytes
+    packet_id: int
+    qos: int
+    dup: bool
+    retain: bool
+    received_us: int
+    generation: int
+
+
+class _BufferedSocket:
+    """A socket that reads ahead and gathers what is written. `pending()` is how paho asks whether bytes are waiting."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self._in = b""
+        self._at = 0
+        self._out = bytearray()
+
+    def recv(self, size: int) -> bytes:
+        at = self._at
+        if at >= len(self._in):
+            self._in = self._inner.recv(_READ_AHEAD)
+            at = 0
+        piece = self._in[at : at + size]
+        self._at = at + len(piece)
+        return piece
+
+    def pending(self) -> int:
+        waiting = len(self._in) - self._at
+        if not waiting and isinstance(self._inner, ssl.SSLSocket):
+            return self._inner.pending()
+        return waiting
+
+    def send(self, data: bytes | bytearray) -> int:
+        self._out += data
+        return len(data)
+
+    def flush(self) -> bool:
+        """Write what has been gathered; False when some of it must wait for the socket."""
+        while self._out:
+            try:
+                sent = self._inner.send(self._out)
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return False
+            del self._out[:sent]
+        return True
+
+    def fileno(self) -> int:
+        return self._inner.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        self._inner.setblocking(flag)
+
+    def settimeout(self, value: float | None) -> None:
+        self._inner.settimeout(value)
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        except OSError:
+            log.debug("what was still to be written on a closing connection is lost: it will be redelivered")
+        self._inner.close()
+
+
+class _Client(mqtt.Client):
+    """paho with the buffered socket."""
+
+    buffered: _BufferedSocket
+
+    def _create_socket(self) -> Any:
+        inner: Any = super()._create_socket()
+        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffered = _BufferedSocket(inner)
+        return self.buffered
+
+
+class Session:
+    """One persistent session, in a thread of its own. `watch` is another file to look at meanwhile (the lock's)."""
+
+    def __init__(
+        self,
+        mqtt_url: str,
+        client_id: str,
+        filters: Iterable[str],
+        *,
+        keepalive_s: int,
+        in_flight: int,
+        on_session: Callable[[bool], None],
+        watch: tuple[int, Callable[[], None]] | None = None,
+    ) -> None:
+        self._url = urlsplit(mqtt_url)
+        self._filters = list(filters)
+        self._keepalive_s = keepalive_s
+        self._in_flight = in_flight
+        self._on_session = on_session
+        self._watch = watch
+        self._client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
+        )
+        if self._url.username:
+            self._client.username_pw_set(unquote(self._url.username), unquote(self._url.password or ""))
+        if self._url.scheme == "mqtts":
+            self._client.tls_set()
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = self._subscribed
+        self._client.on_disconnect = self._disconnected
+        self._client.on_message = self._arrived
+        self._ready = threading.Condition()
+        self._arrivals: list[Arrival] = []
+        self._acknowledge: list[tuple[int, int]] = []
+        self._publish: list[tuple[str, bytes]] = []
+        self._poked = False
+        self._generation = 0
+        self._online = False
+        self._stop = False
+        self._failure: BaseException | None = None
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    # for the writer -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def online(self) -> bool:
+        return self._online
+
+    def take(self, most: int, linger_s: float, wait_s: float) -> list[Arrival]:
+        """The next messages: waits up to `wait_s` for a first one, then `linger_s` for company. Empty after `poke`."""
+        with self._ready:
+            if not self._arrivals and not self._poked:
+                self._ready.wait(wait_s)
+            until = time.monotonic() + linger_s
+            while self._arrivals and len(self._arrivals) < most and not self._stop:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._ready.wait(left)
+            self._poked = False
+            if self._failure is not None:
+                raise ConnectionError(f"the MQTT loop ended: {self._failure!r}") from self._failure
+            taken, self._arrivals = self._arrivals[:most], self._arrivals[most:]
+            return taken
+
+    def acknowledge(self, arrivals: Iterable[Arrival]) -> None:
+        """PUBACK what is committed. What came on an older connection is left alone: its packet id may be another's."""
+        with self._ready:
+            self._acknowledge += [(arrival.generation, arrival.packet_id) for arrival in arrivals if arrival.qos]
+        self._wake()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send at QoS 1 when next connected; not kept over a reconnect."""
+        with self._ready:
+            self._publish.append((topic, payload))
+        self._wake()
+
+    def poke(self) -> None:
+        """Make `take` return now."""
+        with self._ready:
+            self._poked = True
+            self._ready.notify()
+
+    def abandon(self) -> None:
+        """Disconnect at once: the shard may be somebody else's by now. Called from the loop's own thread."""
+        self._stop = True
+        self.poke()
+
+    def close(self) -> None:
+        """Disconnect and end the thread. The session itself stays at the broker."""
+        self._stop = True
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        self._wake_read.close()
+        self._wake_write.close()
+
+    def _wake(self) -> None:
+        try:
+            self._wake_write.send(b"\0")
+        except (BlockingIOError, OSError):
+            return
+
+    # the loop's own thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            pause = 0.1
+            while not self._stop:
+                try:
+                    self._client.connect(self._url.hostname or "", self._port(), self._keepalive_s)
+                    pause = 0.1
+                    self._serve()
+                except (OSError, ssl.SSLError) as error:
+                    log.warning("broker %s:%s: %s", self._url.hostname, self._port(), error)
+                self._online = False
+                if not self._stop:
+                    self._idle(pause)
+                    pause = min(pause * 2, 5)
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self.poke()
+
+    def _port(self) -> int:
+        return self._url.port or (8883 if self._url.scheme == "mqtts" else 1883)
+
+    def _idle(self, seconds: float) -> None:
+        """Wait between two attempts, still looking at what we watch."""
+        until = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            self._register_others(selector)
+            while (left := until - time.monotonic()) > 0 and not self._stop:
+                self._look_at_others(selector.select(left))
+
+    def _register_others(self, selector: selectors.BaseSelector) -> None:
+        selector.register(self._wake_read, selectors.EVENT_READ, "wake")
+        if self._watch is not None:
+            selector.register(self._watch[0], selectors.EVENT_READ, "watch")
+
+    def _look_at_others(self, events: Iterable[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, _ in events:
+            if key.data == "wake":
+                self._drain_wake()
+            elif key.data == "watch" and self._watch is not None:
+                self._watch[1]()
+
+    def _drain_wake(self) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _serve(self) -> None:
+        buffered = self._client.buffered
+        with selectors.DefaultSelector() as selector:
+            selector.register(buffered, selectors.EVENT_READ, "socket")
+            self._register_others(selector)
+            misc_at = time.monotonic()
+            while self._client.socket() is not None:
+                if self._stop:
+                    self._client.disconnect()
+                self._send_gathered()
+                self._client.loop_write()
+                wants = selectors.EVENT_READ if buffered.flush() else selectors.EVENT_READ | selectors.EVENT_WRITE
+                if self._client.socket() is None:
+                    return
+                selector.modify(buffered, wants, "socket")
+                events = selector.select(1.0)
+                self._look_at_others(events)
+                if any(key.data == "socket" and mask & selectors.EVENT_READ for key, mask in events):
+                    self._read(buffered)
+                if time.monotonic() - misc_at > 1:
+                    misc_at = time.monotonic()
+                    self._client.loop_misc()
+
+    def _read(self, buffered: _BufferedSocket) -> None:
+        while True:
+            result = self._client.loop_read()
+            if result != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None or not buffered.pending():
+                break
+        with self._ready:
+            if self._arrivals:
+                self._ready.notify()
+
+    def _send_gathered(self) -> None:
+        with self._ready:
+            acknowledge, self._acknowledge = self._acknowledge, []
+            publish, self._publish = self._publish, []
+        if not self._online:
+            return
+        packet_ids = [packet_id for generation, packet_id in acknowledge if generation == self._generation]
+        if packet_ids:
+            self._client.buffered.send(b"".join(struct.pack(">BBH", 0x40, 2, packet_id) for packet_id in packet_ids))
+        for topic, payload in publish:
+            self._client.publish(topic, payload, qos=1)
+
+    def _connected(
+        self, client: mqtt.Client, _data: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Any
+    ) -> None:
+        if code.is_failure:
+            log.warning("broker refused the session: %s", code)
+            return
+        self._generation += 1
+        self._online = True
+        if flags.session_present:
+            self._forget_surplus()
+        client.subscribe([(topic, 1) for topic in self._filters])
+        self._on_session(bool(flags.session_present))
+
+    def _subscribed(
+        self, _client: mqtt.Client, _data: Any, _packet_id: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        refused = [topic for topic, code in zip(self._filters, codes, strict=False) if code.is_failure]
+        if refused:
+            raise PermissionError(f"the broker refuses our subscription to {', '.join(refused)}")
+
+    def _forget_surplus(self) -> None:
+        """What waits from older connections comes again. A broker may have lost some of it, so it is kept while there
+        is room; reconnecting again and again while the database hangs must not fill the memory."""
+        with self._ready:
+            if len(self._arrivals) > self._in_flight:
+                self._arrivals = []
+
+    def _disconnected(self, *_details: Any) -> None:
+        self._online = False
+        if not self._stop:
+            log.warning("broker: connection lost")
+
+    def _arrived(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = message._topic.decode("utf-8", "backslashreplace")
+        arrival = Arrival(
+            topic,
+            bytes(message.payload),
+            message.mid,
+            message.qos,
+            message.dup,
+            message.retain,
+            time.time_ns() // 1000,
+            self._generation,
+        )
+        with self._ready:
+            self._arrivals.append(arrival)

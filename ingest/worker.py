@@ -1,0 +1,270 @@
+"""The path of a report, from its arrival to its acknowledgement. `commit` is the table of contents."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import psycopg
+
+from alerts.evaluate import Outcome
+from alerts.record import Recorder, failure, put_conditions, without_known_late
+from ingest import inbox
+from ingest.decode import Item, Rejected, decode
+from ingest.quarantine import quarantine
+from ingest.reasons import Rejection
+from ingest.registry import FamilyDevices
+from ingest.store import keys_of, put_latest, store
+from ingest.subscribe import Arrival, Session
+from ingest.tenure import Tenure, TenureLostError, hold, watch_lock
+from ingest.validate import Judged, unknown_ids, validate
+from underfoot.alarms import Reason, SubjectKind
+from underfoot.reports import Reports, moment
+from underfoot.settings import Settings
+from underfoot.storage.statements import statement
+from underfoot.topics import probe_topic
+
+log = logging.getLogger(__name__)
+
+_LOOK_AROUND_S = 1.0
+
+
+@dataclass
+class _Committed:
+    """What one batch did, to be applied to memory once it is committed."""
+
+    evaluated: list[tuple[FamilyDevices, Reports, Outcome]] = field(default_factory=list)
+    stored: int = 0
+    duplicates: int = 0
+    late: int = 0
+
+
+class Worker:
+    """Holds one shard and commits what comes for it, batch by batch."""
+
+    def __init__(self, settings: Settings, tenure: Tenure) -> None:
+        self._settings = settings
+        self._tenure = tenure
+        self._probe_topic = probe_topic(tenure.shard)
+        self._look_around = threading.Event()
+        self._registry_changed = threading.Event()
+        self._lost: list[str] = []
+        self._sessions: list[bool] = []
+        self._session = Session(
+            settings.require_mqtt(),
+            f"underfoot-{tenure.shard}",
+            [*tenure.filters, self._probe_topic],
+            keepalive_s=settings.keepalive_s,
+            in_flight=settings.in_flight,
+            on_session=self._on_session,
+            watch=(tenure.lock.fileno(), self._on_lock),
+        )
+        self._probed_at = 0.0
+        self._looked_at = 0.0
+
+    # the loop -------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`, or until the tenure is lost (raises)."""
+        settings = self._settings
+        self._session.start()
+        try:
+            while not stop.is_set():
+                arrivals = self._session.take(settings.batch_reports, settings.batch_linger_ms / 1000, 0.25)
+                if self._lost:
+                    raise TenureLostError(self._lost[0])
+                now = time.monotonic()
+                look_around = self._look_around.is_set() or now - self._looked_at > _LOOK_AROUND_S
+                if arrivals or look_around:
+                    self._look_around.clear()
+                    self._looked_at = now if look_around else self._looked_at
+                    self.commit(arrivals, look_around=look_around)
+                    self._session.acknowledge(arrivals)
+                self._probe(now)
+        finally:
+            self._session.close()
+
+    def commit(self, arrivals: Sequence[Arrival], *, look_around: bool) -> None:
+        """One batch, one transaction. When this returns, its messages may be acknowledged."""
+        tenure = self._tenure
+        probes = [arrival for arrival in arrivals if arrival.topic == self._probe_topic]
+        messages = [arrival for arrival in arrivals if arrival.topic != self._probe_topic] if probes else arrivals
+        items, undecodable = decode(messages)
+        done = _Committed()
+        with tenure.connection.transaction():
+            tenure.check()
+            self._know_newcomers(unknown_ids(items, tenure.registry))
+            judged = validate(items, tenure.registry)
+            judged.rejected += undecodable
+            self._store_and_evaluate(judged, done)
+            quarantined = quarantine(tenure.connection, tenure.shard, judged.rejected)
+            self._note_probes(probes)
+            if look_around:
+                self._carry_out_commands()
+            if messages:
+                self._keep_books(messages, len(items) + len(undecodable), done, len(judged.rejected), quarantined)
+        self._apply(done)
+
+    # its steps ------------------------------------------------------------------------------------------------------
+
+    def _know_newcomers(self, unknown: list[str]) -> None:
+        tenure = self._tenure
+        if self._registry_changed.is_set():
+            self._registry_changed.clear()
+            tenure.registry.refresh(tenure.connection)
+        if unknown:
+            tenure.registry.look_up(tenure.connection, unknown)
+
+    def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
+        connection = self._tenure.connection
+        for devices, reports, items in judged.families:
+            stored = store(connection, reports, items, self._tenure.recent)
+            judged.rejected += [refused(items[row], detail) for row, detail in stored.refused]
+            done.stored += len(stored.new)
+            done.duplicates += stored.duplicates
+            if not len(stored.new):
+                continue
+            new = reports if len(stored.new) == len(reports) else reports.take(stored.new)
+            outcome = devices.evaluator.judge(new)
+            without_known_late(connection, devices.evaluator, outcome)
+            Recorder(connection).record(outcome.transitions)
+            put_conditions(connection, self._tenure.shard, devices.evaluator, outcome)
+            put_latest(connection, new, outcome)
+            done.late += len(outcome.late_rows)
+            done.evaluated.append((devices, new, outcome))
+
+    def _note_probes(self, probes: Sequence[Arrival]) -> None:
+        """Our own probe is back: all that the broker had when it was sent is in this transaction or an earlier one."""
+        tenure = self._tenure
+        sent = max((sent_us for probe in probes if (sent_us := _sent_us(probe)) is not None), default=None)
+        if sent is None:
+            return
+        now_us = time.time_ns() // 1000
+        params = {"shard": tenure.shard, "sent_at": moment(sent), "delay_ms": (now_us - sent) / 1000}
+        tenure.connection.execute(statement("shard.caught_up"), params)
+        tenure.caught_up_us = max(tenure.caught_up_us, sent)
+        if tenure.session_alarm_open:
+            self._session_alarm(Reason.session_restored, raised=False)
+
+    def _carry_out_commands(self) -> None:
+        """What does not come by MQTT, in its order; each command sees what the one before it has changed."""
+        tenure = self._tenure
+        for present in self._sessions[:]:
+            self._sessions.remove(present)
+            if not present and tenure.session_known:
+                self._session_alarm(Reason.session_lost, raised=True)
+            if not tenure.session_known:
+                tenure.connection.execute(statement("shard.session_known"), {"shard": tenure.shard})
+                tenure.session_known = True
+        commands = []
+        for row in inbox.take(tenure):
+            command = inbox.carry_out(tenure, row, time.time_ns() // 1000)
+            Recorder(tenure.connection).record(command.transitions, command.actor)
+            for evaluator, outcome in command.outcomes:
+                put_conditions(tenure.connection, tenure.shard, evaluator, outcome)
+                evaluator.apply(outcome)
+            commands.append(command)
+        inbox.consumed(tenure, commands)
+
+    def _session_alarm(self, reason: Reason, *, raised: bool) -> None:
+        tenure = self._tenure
+        transition = failure(
+            SubjectKind.shard,
+            tenure.shard_key,
+            tenure.rules["shard.session_lost"],
+            reason,
+            raised=raised,
+            at_us=time.time_ns() // 1000,
+            detail=tenure.shard,
+        )
+        Recorder(tenure.connection).record([transition])
+        tenure.session_alarm_open = raised
+
+    def _keep_books(
+        self, messages: Sequence[Arrival], reports: int, done: _Committed, rejected: int, quarantined: int
+    ) -> None:
+        tenure = self._tenure
+        params = {
+            "shard": tenure.shard,
+            "received": len(messages),
+            "redelivered": sum(message.dup for message in messages),
+            "unpacked": reports - len(messages),
+            "stored": done.stored,
+            "duplicate": done.duplicates + rejected - quarantined,
+            "quarantined": quarantined,
+            "late": done.late,
+        }
+        tenure.connection.execute(statement("shard.keep_books"), params)
+
+    def _apply(self, done: _Committed) -> None:
+        for devices, reports, outcome in done.evaluated:
+            devices.evaluator.apply(outcome, reports)
+            self._tenure.recent.add(keys_of(reports))
+            for row in outcome.latest_rows:
+                seq = reports.seq[row]
+                if seq is not None:
+                    devices.newest_seq[int(reports.slot[row])] = seq
+
+    def _probe(self, now: float) -> None:
+        """More often while a silence is on its way to being proof."""
+        waiting = any(devices.evaluator.waits_for_silence for devices in self._tenure.registry.families.values())
+        interval = min(self._settings.probe_interval_s, 1.0) if waiting else self._settings.probe_interval_s
+        if self._session.online and now - self._probed_at >= interval:
+            self._probed_at = now
+            self._session.publish(self._probe_topic, orjson.dumps({"sent_us": time.time_ns() // 1000}))
+
+    # called from the MQTT loop's thread -----------------------------------------------------------------------------
+
+    def _on_session(self, present: bool) -> None:
+        self._sessions.append(present)
+        self._look_around.set()
+        self._session.poke()
+
+    def _on_lock(self) -> None:
+        try:
+            channels = watch_lock(self._tenure)
+        except (TenureLostError, psycopg.Error) as error:
+            self._lost.append(str(error))
+            self._session.abandon()
+            return
+        if "underfoot_rules" in channels:
+            self._lost.append("the rules have changed: starting again with the new ones")
+        if "underfoot_registry" in channels:
+            self._registry_changed.set()
+        if channels:
+            self._look_around.set()
+            self._session.poke()
+
+
+def refused(item: Item, detail: str) -> Rejected:
+    return Rejected(item.arrival, item.payload, Rejection.rejected_by_database, detail)
+
+
+def _sent_us(probe: Arrival) -> int | None:
+    """When we sent it; None where somebody else has written to our topic."""
+    try:
+        sent = orjson.loads(probe.payload)["sent_us"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return sent if isinstance(sent, int) and abs(sent - probe.received_us) < 7 * 86_400_000_000 else None
+
+
+def work(settings: Settings, stop: threading.Event) -> None:
+    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next one loads what is committed."""
+    pause = 0.5
+    began = time.monotonic()
+    while not stop.is_set():
+        try:
+            with hold(settings.require_database(), settings.shard, stop) as tenure:
+                if tenure is None:
+                    return
+                began = time.monotonic()
+                Worker(settings, tenure).run(stop)
+        except (psycopg.Error, TenureLostError, ConnectionError) as error:
+            log.warning("shard %s: tenure over: %s", settings.shard, str(error).strip())
+            pause = 0.5 if time.monotonic() - began > 10 else min(pause * 2, 5.0)
+            stop.wait(pause)

@@ -1,0 +1,93 @@
+"""The `underfoot` command. Each package brings its own sub-commands through the entry-point group `underfoot.commands`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib.metadata import entry_points
+from typing import Annotated
+
+import psycopg
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from underfoot import __version__
+from underfoot.ledger.cli import commands as ledger_commands
+from underfoot.settings import Settings, SettingsError, load, origins
+from underfoot.storage.migrate import MigrationError, migrate
+
+out = Console()
+err = Console(stderr=True)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="脚底下的安全: the backend with which a city watches what it stands on and walks under.",
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(no_args_is_help=True, help="The database: bring it up to date.")
+app.add_typer(db, name="db")
+app.add_typer(ledger_commands)
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@db.command("migrate")
+def db_migrate() -> None:
+    """Create what is missing in the database. Safe to run again; two at once wait for each other."""
+    applied = migrate(load().require_database())
+    out.print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
+
+
+@app.command("settings")
+def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Print every setting: its meaning, its value and where the value came from. Secrets are masked."""
+    settings = load()
+    where = origins(settings)
+    rows = [
+        {
+            "name": f"UNDERFOOT_{name.upper()}",
+            "value": _shown(getattr(settings, name)),
+            "origin": where[name],
+            "meaning": field.description or "",
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table("setting", "value", "origin", "meaning")
+    for row in rows:
+        table.add_row(row["name"], row["value"], row["origin"], row["meaning"])
+    out.print(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********"
+    return "" if value is None else str(value)
+
+
+def main() -> None:
+    """Mount every package's commands and run; an expected failure is one red line, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for entry in sorted(entry_points(group="underfoot.commands"), key=lambda entry: entry.name):
+        app.add_typer(entry.load())
+    try:
+        app()
+    except (SettingsError, MigrationError) as error:
+        err.print(f"[red]{error}[/red]", highlight=False)
+        raise SystemExit(2) from None
+    except psycopg.OperationalError as error:
+        err.print(f"[red]The database does not answer: {str(error).strip()}[/red]", highlight=False)
+        raise SystemExit(1) from None

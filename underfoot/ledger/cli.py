@@ -1,0 +1,244 @@
+"""`underfoot devices …`: import the city's ledger, look at it, set what a device reads at rest."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from underfoot.families import FAMILIES
+from underfoot.ledger.baseline import set_baseline
+from underfoot.ledger.columns import COLUMNS, LedgerError
+from underfoot.ledger.importer import Count, ImportSummary, LedgerFaultsError, import_ledger
+from underfoot.settings import load
+from underfoot.storage.connect import Connection, connect
+from underfoot.storage.migrate import MigrationError, pending
+from underfoot.storage.statements import statement
+
+out = Console()
+err = Console(stderr=True)
+
+commands = typer.Typer()
+devices = typer.Typer(no_args_is_help=True, help="The ledger (台账): areas, assets and the devices on them.")
+commands.add_typer(devices, name="devices")
+
+_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@devices.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV (UTF-8 or GB18030) or XLSX.", show_default=False)],
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Import the good rows, and write the bad ones to a file with the reason.")
+    ] = False,
+    bad_rows: Annotated[
+        Path | None, typer.Option(help="Where --skip-bad writes them.", show_default="FILE.bad.csv")
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="The workbook's sheet.", show_default="the first with a header")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and tell, but change nothing.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Import a ledger of assets and devices. Importing it again updates what has changed.
+
+    Columns, in English or Chinese (docs/ledger.md has all): device_id 设备编号, family 设备类别, area_code 区划代码,
+    asset_code 部件编码, asset_name 部件名称, address 地址, lon 经度, lat 纬度, owner_unit 权属单位,
+    maintenance_unit 养护单位, vendor 厂商, model 型号, expected_interval_s 上报间隔.
+    A row without a device_id is an asset that has no sensor yet.
+    Either the whole file is imported or nothing, unless --skip-bad is given.
+    """
+    target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
+    try:
+        with _connect() as connection, _bar(file.name, quiet=as_json) as bar:
+            task = bar.add_task(file.name, total=None)
+
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total or None)
+
+            summary = import_ledger(
+                connection,
+                file,
+                actor=_actor(),
+                sheet=sheet,
+                bad_rows_to=target,
+                dry_run=dry_run,
+                progress=progress,
+            )
+    except LedgerFaultsError as faults:
+        _print_faults(faults, as_json)
+        raise typer.Exit(1) from None
+    except LedgerError as error:
+        _fail(error, as_json)
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        _print_summary(summary)
+
+
+@devices.command("list")
+def list_devices(
+    family: Annotated[str | None, typer.Option(help=f"One of {', '.join(FAMILIES)}.", show_default=False)] = None,
+    area: Annotated[str | None, typer.Option(help="Area code, e.g. 410502; all below it.", show_default=False)] = None,
+    unit: Annotated[str | None, typer.Option(help="Maintenance unit 养护单位.", show_default=False)] = None,
+    after: Annotated[str, typer.Option(help="Go on after this device_id.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
+    as_json: _Json = False,
+) -> None:
+    """List devices in the order of their ids."""
+    if family is not None and family not in FAMILIES:
+        raise typer.BadParameter(f"{family!r}: one of {', '.join(FAMILIES)}", param_hint="--family")
+    wanted = {"family": family, "area": area, "unit": unit, "after": after, "limit": limit + 1}
+    try:
+        with _connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(statement("ledger.devices"), wanted).fetchall()
+    except LedgerError as error:
+        _fail(error, as_json)
+    more, rows = len(rows) > limit, rows[:limit]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
+        return
+    table = Table("设备编号", "类别", "区划", "部件编码", "名称", "养护单位", "最近上报")
+    for row in rows:
+        last = row["last_report_at"]
+        table.add_row(
+            *(
+                Text(cell)
+                for cell in (
+                    row["device_id"],
+                    FAMILIES[row["family"]].label,
+                    f"{row['area_code']} {row['area_name']}",
+                    row["asset_code"],
+                    row["asset_name"],
+                    row["maintenance_unit"],
+                    last.astimezone().strftime("%Y-%m-%d %H:%M:%S") if last else "—",
+                )
+            )
+        )
+    out.print(table)
+    if more:
+        out.print(f"还有更多 · there are more: --after {rows[-1]['device_id']}", style="dim", highlight=False)
+
+
+@devices.command("baseline")
+def baseline(
+    device_id: Annotated[str, typer.Argument(help="The device.", show_default=False)],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUE]...", help="E.g. tilt_deg=3.5; tilt_deg= removes it.", show_default=False),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Set what a device reads at rest, e.g. after maintenance; without a field, show it.
+
+    Example: underfoot devices baseline WF-0312 tilt_deg=3.5
+    """
+    given = {}
+    for change in changes or []:
+        name, equals, value = change.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{change!r}: a field and its value, like tilt_deg=3.5", param_hint="FIELD=VALUE")
+        given[name] = value.strip()
+    try:
+        with _connect() as connection:
+            found = set_baseline(connection, device_id, given, actor=_actor())
+    except LedgerError as error:
+        _fail(error, as_json)
+    if as_json:
+        typer.echo(json.dumps({"device_id": device_id, "baseline": found}, ensure_ascii=False))
+    else:
+        shown = ", ".join(f"{name} = {value}" for name, value in found.items())
+        out.print(Text(f"{device_id}：{shown or '无基准值 · no baseline'}"))
+
+
+def _connect() -> Connection:
+    connection = connect(load().require_database(), "ledger")
+    missing = pending(connection)
+    connection.rollback()
+    if missing:
+        connection.close()
+        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
+    return connection
+
+
+def _actor() -> str:
+    return f"cli:{getpass.getuser()}"
+
+
+def _bar(name: str, *, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet or not err.is_terminal,
+    )
+
+
+def _fail(error: LedgerError, as_json: bool) -> Any:
+    if as_json:
+        typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+    else:
+        err.print(Text(str(error), style="red"))
+    raise typer.Exit(1)
+
+
+def _print_faults(faults: LedgerFaultsError, as_json: bool) -> None:
+    if as_json:
+        rows = [{"row": row.row, "faults": [fault.as_dict() for fault in row.faults]} for row in faults.first]
+        typer.echo(
+            json.dumps(
+                {"error": str(faults), "rows": faults.rows, "bad_rows": faults.bad_rows, "first": rows},
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+        return
+    table = Table("行 row", "列 column", "值 value", "允许 allowed")
+    for row in faults.first:
+        for fault in row.faults:
+            label = COLUMNS[fault.column].label if fault.column in COLUMNS else ""
+            table.add_row(str(row.row), f"{label} {fault.column}".strip(), Text(fault.value), Text(fault.allowed))
+    err.print(table)
+    err.print(Text(str(faults), style="red"))
+    more = faults.bad_rows - len(faults.first)
+    if more > 0:
+        err.print(f"以上为前 {len(faults.first)} 行，另有 {more} 行 · {more} more rows are wrong", highlight=False)
+    err.print("--skip-bad 可先导入其余各行 · --skip-bad imports the others", style="dim", highlight=False)
+
+
+def _print_summary(summary: ImportSummary) -> None:
+    counted: tuple[tuple[str, Count], ...] = (
+        ("区域 areas", summary.areas),
+        ("部件 assets", summary.assets),
+        ("设备 devices", summary.devices),
+    )
+    table = Table("", "新增 new", "变更 changed", "未变 unchanged")
+    for name, count in counted:
+        table.add_row(name, *(f"{number:,}" for number in (count.new, count.changed, count.unchanged)))
+    out.print(table)
+    for move in summary.moved[:20]:
+        what = f"部件 {move.asset_code_before} → {move.asset_code}"
+        if move.district_before != move.district:
+            what += f"，主题区划 {move.district_before} → {move.district} (its topic changes)"
+        out.print(Text(f"移装 moved：{move.device_id} {what}", style="yellow"))
+    if len(summary.moved) > 20:
+        out.print(
+            f"……共 {len(summary.moved)} 台移装 · {len(summary.moved)} moved in all", style="yellow", highlight=False
+        )
+    if summary.kept_as_attributes:
+        out.print(Text(f"作为部件属性保留 · kept as attributes: {'、'.join(summary.kept_as_attributes)}", style="dim"))
+    if summary.bad_rows:
+        out.print(Text(f"{summary.bad_rows} 行有误，见 · wrong rows are in {summary.bad_rows_file}", style="yellow"))
+    done = "已导入 imported" if summary.committed else "仅检查，未更改 · checked only, nothing was changed"
+    out.print(f"{done}：{summary.rows:,} 行 rows，{summary.seconds:.1f} s", highlight=False)

@@ -1,0 +1,206 @@
+"""Settings: from the environment (`UNDERFOOT_*`), else from a TOML file, else what the local stack recorded, else a default.
+
+The file is `UNDERFOOT_SETTINGS`, or `underfoot.toml` in the working directory. Every setting carries its own meaning;
+`underfoot settings` prints them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Origin = Literal["environment", "file", "local stack", "default"]
+
+
+def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and (urlsplit(text).scheme not in schemes or not urlsplit(text).hostname):
+            raise ValueError(f"a URL like {example}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+DatabaseUrl = Annotated[SecretStr, _url(("postgresql", "postgres"), "postgresql://user:password@host:5432/underfoot")]
+MqttUrl = Annotated[SecretStr, _url(("mqtt", "mqtts"), "mqtt://user:password@host:1883")]
+HttpUrl = Annotated[str, _url(("http", "https"), "http://host:3000")]
+
+
+def default_home() -> Path:
+    """`.underfoot` beside pyproject.toml in a checkout, so that two checkouts never share a database."""
+    checkout = Path(__file__).resolve().parent.parent
+    return (checkout if (checkout / "pyproject.toml").exists() else Path.home()) / ".underfoot"
+
+
+class LocalStackSource(PydanticBaseSettingsSource):
+    """The URLs of the local stack, as `underfoot up` recorded them in `stack.json`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        home = Path(self.current_state.get("home") or default_home())
+        try:
+            record = json.loads((home / "stack.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {name: record[name] for name in ("database_url", "mqtt_url") if record.get(name)}
+
+
+class TomlSource(PydanticBaseSettingsSource):
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        named = os.environ.get("UNDERFOOT_SETTINGS")
+        path = Path(named or "underfoot.toml")
+        if not path.exists():
+            if named:
+                raise SettingsError(f"UNDERFOOT_SETTINGS: there is no file {named}")
+            return {}
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not a TOML file: {error}") from error
+
+
+class SettingsError(Exception):
+    """A setting is wrong: says which, its value, and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each with its meaning."""
+
+    model_config = SettingsConfigDict(env_prefix="UNDERFOOT_", extra="forbid", frozen=True, hide_input_in_errors=False)
+
+    home: Path = Field(
+        default_factory=default_home, description="Where the local stack keeps its data, logs and stack.json"
+    )
+    database_url: DatabaseUrl | None = Field(
+        None, description="TimescaleDB, as a postgresql:// URL. Unset: the local stack's, started by `underfoot up`"
+    )
+    mqtt_url: MqttUrl | None = Field(
+        None, description="MQTT broker, as an mqtt:// or mqtts:// URL. Unset: the local stack's"
+    )
+    postgres_port: Port | None = Field(None, description="Port of the local TimescaleDB. Unset: 55432, or a free one")
+    mqtt_port: Port | None = Field(None, description="Port of the local broker. Unset: 51883, or a free one")
+    rootfs: Path | None = Field(
+        None,
+        description="A ready file system with the local stack's programs. Unset: unpacked once into the user's cache",
+    )
+    api_host: str = Field("127.0.0.1", description="Address the API listens on")
+    api_port: Port = Field(58080, description="Port the API listens on")
+    public_url: HttpUrl | None = Field(
+        None,
+        description="How people reach the API from outside: links in messages begin with it. Unset: from api_host and api_port",
+    )
+    shard: str = Field("main", pattern=r"^[a-z0-9_-]{1,32}$", description="The shard that `underfoot ingest` works on")
+    in_flight: int = Field(
+        5000,
+        ge=1,
+        le=65535,
+        description="Unacknowledged messages to expect at most (the broker's max_inflight_messages)",
+    )
+    batch_reports: int = Field(2000, ge=1, le=20_000, description="Reports committed together at most")
+    batch_linger_ms: int = Field(10, ge=0, le=1000, description="How long a batch waits for company (milliseconds)")
+    keepalive_s: int = Field(30, ge=5, le=3600, description="MQTT keepalive (seconds)")
+    probe_interval_s: float = Field(
+        10,
+        ge=0.2,
+        le=60,
+        description="How often a shard sends itself a probe, which proves what is caught up (seconds)",
+    )
+    timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
+    offline_check_interval_s: float = Field(
+        10, ge=0.2, le=3600, description="How often silent devices are looked for (seconds)"
+    )
+    delivery_workers: int = Field(8, ge=1, le=64, description="Deliveries under way at once")
+    delivery_timeout_s: float = Field(10, gt=0, le=120, description="Time-out of one delivery request (seconds)")
+    delivery_retry_base_s: float = Field(
+        1, gt=0, le=60, description="First retry of a delivery (seconds); doubles up to 5 min, jittered"
+    )
+    receipt_after_s: float = Field(
+        900, gt=0, description="How old an undelivered red delivery may be before /readyz shows it (seconds)"
+    )
+    grafana_url: HttpUrl | None = Field(None, description="Grafana that `underfoot grafana push` writes to")
+    grafana_token: SecretStr | None = Field(None, description="Service-account token for that Grafana")
+    grafana_database_url: DatabaseUrl | None = Field(
+        None,
+        description="How that Grafana reaches the database, as printed by `underfoot grafana reader`. Unset: where we reach it, without a password",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlSource(settings_cls), LocalStackSource(settings_cls)
+
+    def require_database(self) -> str:
+        if self.database_url is None:
+            raise SettingsError(
+                "UNDERFOOT_DATABASE_URL is not set and the local stack is not up: run `underfoot up`, or set it to a"
+                " URL like postgresql://user:password@host:5432/underfoot"
+            )
+        return self.database_url.get_secret_value()
+
+    def require_mqtt(self) -> str:
+        if self.mqtt_url is None:
+            raise SettingsError(
+                "UNDERFOOT_MQTT_URL is not set and the local stack is not up: run `underfoot up`, or set it to a"
+                " URL like mqtt://user:password@host:1883"
+            )
+        return self.mqtt_url.get_secret_value()
+
+    @property
+    def api_url(self) -> str:
+        return self.public_url or f"http://{self.api_host}:{self.api_port}"
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings in force. `overrides` win over every source; None among them means not given."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def _explain(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting; `underfoot settings` lists them all"
+    value = error["input"]
+    secret = name in Settings.model_fields and "SecretStr" in str(Settings.model_fields[name].annotation)
+    shown = "(secret)" if secret else repr(value)
+    return f"UNDERFOOT_{name.upper()} = {shown}: {error['msg']}"
+
+
+def origins(settings: Settings) -> dict[str, Origin]:
+    """Where each setting's value came from."""
+    from_file = TomlSource(Settings)()
+    found: dict[str, Origin] = {}
+    for name in Settings.model_fields:
+        if f"UNDERFOOT_{name.upper()}" in {key.upper() for key in os.environ}:
+            found[name] = "environment"
+        elif name in from_file:
+            found[name] = "file"
+        elif name in settings.model_fields_set:
+            found[name] = "local stack"
+        else:
+            found[name] = "default"
+    return found

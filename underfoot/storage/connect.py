@@ -1,0 +1,44 @@
+"""Connections to the database, all opened in one way: named, in UTC, and with time-outs that notice a dead network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+
+set_json_dumps(orjson.dumps)
+set_json_loads(orjson.loads)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def conninfo(database_url: str, application: str) -> str:
+    """`database_url` with our name for the session and TCP time-outs (a peer that vanished is noticed in about 20 s)."""
+    return make_conninfo(
+        database_url,
+        application_name=f"underfoot-{application}",
+        connect_timeout=5,
+        keepalives=1,
+        keepalives_idle=5,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+        options="-c timezone=UTC",
+    )
+
+
+def connect(database_url: str, application: str, *, autocommit: bool = False) -> Connection:
+    return psycopg.connect(conninfo(database_url, application), autocommit=autocommit)
+
+
+def open_pool(database_url: str, application: str, *, max_size: int) -> ConnectionPool[Connection]:
+    """A pool that is usable at once and survives the database's absence: a request then fails after 3 s."""
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        conninfo(database_url, application), min_size=1, max_size=max_size, timeout=3, open=False
+    )
+    pool.open()
+    return pool

@@ -1,0 +1,30 @@
+-- name: open_alarms
+-- purpose: open episodes by severity
+SELECT severity, count(*) AS alarms FROM episodes WHERE cleared_at IS NULL GROUP BY severity;
+
+-- name: deliveries
+-- purpose: what is owed and since when, by sink; and what was given up
+WITH owed AS (
+    SELECT sink_key, count(*) AS deliveries, min(created_at) AS oldest FROM outbox WHERE state = 'owed' GROUP BY sink_key
+), dead AS (
+    SELECT sink_key, count(*) AS deliveries FROM outbox WHERE state = 'dead' GROUP BY sink_key
+)
+SELECT s.name AS sink, coalesce(owed.deliveries, 0) AS owed, coalesce(dead.deliveries, 0) AS dead,
+    coalesce(extract(epoch FROM clock_timestamp() - owed.oldest), 0)::double precision AS oldest_s
+FROM sinks s LEFT JOIN owed USING (sink_key) LEFT JOIN dead USING (sink_key)
+ORDER BY s.name;
+
+-- name: oldest_red
+-- purpose: how long the oldest undelivered red delivery has waited (seconds)
+SELECT extract(epoch FROM clock_timestamp() - min(created_at))::double precision AS oldest_s
+FROM outbox WHERE state = 'owed' AND severity = 4;
+
+-- name: shards
+-- purpose: how far behind each shard is, and its last probe
+SELECT shard, extract(epoch FROM clock_timestamp() - caught_up_to)::double precision AS behind_s,
+    probe_delay_ms / 1000 AS probe_delay_s
+FROM shards ORDER BY shard;
+
+-- name: devices
+-- purpose: devices by family and status
+SELECT family, status, count(*) AS devices FROM devices GROUP BY family, status;

@@ -1,0 +1,210 @@
+-- name: sinks_at_work
+-- purpose: every sink that may be sent to, its breaker, whether something is due for it, and else when something will be
+SELECT
+    s.sink_key, s.name, s.channel, s.audience, s.config, s.failures,
+    coalesce(extract(epoch FROM s.open_until - now()), 0)::float8 AS closed_for_s,
+    due.is AS due,
+    CASE WHEN NOT due.is THEN (
+        SELECT extract(epoch FROM min(o.next_attempt_at) - now())::float8
+        FROM outbox o WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at > now()
+    ) END AS next_in_s
+FROM sinks s
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT 1 FROM outbox o
+        WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at <= now()
+            AND (o.lease_until IS NULL OR o.lease_until <= now())
+    )
+) AS due (is)
+WHERE s.enabled
+ORDER BY s.sink_key;
+
+-- name: claim
+-- purpose: lease up to `counts` due deliveries for each of `sinks`: the first owed one of each alarm, red first
+WITH wanted AS (
+    SELECT * FROM unnest(%(sinks)s::int[], %(counts)s::int[]) AS w (sink_key, count)
+),
+due AS (
+    SELECT picked.delivery_key
+    FROM wanted w
+    CROSS JOIN LATERAL (
+        SELECT o.delivery_key FROM outbox o
+        WHERE o.sink_key = w.sink_key AND o.state = 'owed' AND o.next_attempt_at <= now()
+            AND (o.lease_until IS NULL OR o.lease_until <= now())
+            AND NOT EXISTS (
+                SELECT 1 FROM outbox earlier
+                WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.state = 'owed'
+                    AND earlier.transition_no < o.transition_no
+            )
+        ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key
+        LIMIT w.count
+        FOR UPDATE OF o SKIP LOCKED
+    ) AS picked
+)
+UPDATE outbox o SET
+    lease_until = now() + make_interval(secs => %(lease_s)s),
+    -- A lease that ran out was held by somebody who died at work: what became of the request is not known.
+    maybe_told = o.maybe_told OR o.lease_until IS NOT NULL
+FROM due
+WHERE o.delivery_key = due.delivery_key AND o.state = 'owed' AND (o.lease_until IS NULL OR o.lease_until <= now())
+RETURNING o.delivery_key;
+
+-- name: claim_probe
+-- purpose: lease one delivery to try a failing sink with, due or not; the least tried first, so that one message which the sink always fails on cannot keep it shut
+WITH probe AS (
+    SELECT o.delivery_key FROM outbox o
+    WHERE o.sink_key = %(sink_key)s AND o.state = 'owed' AND (o.lease_until IS NULL OR o.lease_until <= now())
+        AND NOT EXISTS (
+            SELECT 1 FROM outbox earlier
+            WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.state = 'owed'
+                AND earlier.transition_no < o.transition_no
+        )
+    ORDER BY o.attempts, o.severity DESC, o.delivery_key
+    LIMIT 1
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE outbox o SET
+    lease_until = now() + make_interval(secs => %(lease_s)s),
+    maybe_told = o.maybe_told OR o.lease_until IS NOT NULL
+FROM probe
+WHERE o.delivery_key = probe.delivery_key
+RETURNING o.delivery_key;
+
+-- name: claimed
+-- purpose: claimed deliveries with all that decides whether their receiver is told, and what
+SELECT
+    o.delivery_key, o.sink_key, o.idempotency_key, o.alarm_key, o.episode, o.transition_no, o.notice, o.severity,
+    o.snapshot, o.attempts, o.lease_until,
+    extract(epoch FROM now() - o.owed_since)::float8 AS owed_for_s,
+    e.cleared_at IS NOT NULL AS over,
+    EXISTS (
+        SELECT 1 FROM outbox earlier
+        WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.episode = o.episode
+            AND earlier.transition_no < o.transition_no AND (earlier.state = 'delivered' OR earlier.maybe_told)
+    ) AS told
+FROM outbox o
+LEFT JOIN episodes e ON e.alarm_key = o.alarm_key AND e.episode = o.episode
+WHERE o.delivery_key = ANY(%(delivery_keys)s)
+ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key;
+
+-- name: settle
+-- purpose: write what became of claimed deliveries; a delivered one whoever claimed it last, else only what we still hold
+UPDATE outbox o SET
+    state = settled.state,
+    attempts = o.attempts + d.attempted::int,
+    next_attempt_at = CASE WHEN settled.state = 'owed' THEN now() + make_interval(secs => d.delay_s) ELSE o.next_attempt_at END,
+    lease_until = NULL,
+    settled_at = CASE WHEN settled.state <> 'owed' THEN clock_timestamp() END,
+    last_error = CASE WHEN d.attempted THEN d.error ELSE o.last_error END,
+    receipt = d.receipt,
+    verdict = d.verdict,
+    maybe_told = o.maybe_told OR d.maybe_told
+FROM unnest(
+    %(delivery_keys)s::bigint[], %(leases)s::timestamptz[], %(states)s::text[], %(attempted)s::boolean[], %(delays_s)s::float8[],
+    %(errors)s::text[], %(receipts)s::jsonb[], %(verdicts)s::text[], %(maybe_told)s::boolean[], %(expires)s::boolean[]
+) AS d (delivery_key, lease_until, state, attempted, delay_s, error, receipt, verdict, maybe_told, expires)
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN d.expires AND old.owed_since <= now() - make_interval(secs => %(retry_for_s)s)
+            AND greatest(old.severity, (old.snapshot ->> 'worst_severity')::int) < 4 THEN 'dead'
+        ELSE d.state END
+    FROM outbox old WHERE old.delivery_key = d.delivery_key
+) AS settled (state)
+WHERE o.delivery_key = d.delivery_key AND o.state = 'owed'
+    AND (d.state = 'delivered' OR o.lease_until = d.lease_until)
+RETURNING o.delivery_key, o.state;
+
+-- name: release
+-- purpose: give back claimed deliveries that were never begun
+UPDATE outbox o SET lease_until = NULL
+FROM unnest(%(delivery_keys)s::bigint[], %(leases)s::timestamptz[]) AS d (delivery_key, lease_until)
+WHERE o.delivery_key = d.delivery_key AND o.state = 'owed' AND o.lease_until = d.lease_until;
+
+-- name: lock_breakers
+-- purpose: the breakers of sinks that something happened to, locked until the settlement commits
+SELECT sink_key, failures, coalesce(extract(epoch FROM open_until - now()), 0)::float8
+FROM sinks WHERE sink_key = ANY(%(sinks)s) ORDER BY sink_key FOR UPDATE;
+
+-- name: put_breaker
+-- purpose: a sink's breaker after what happened to it
+UPDATE sinks SET
+    failures = %(failures)s,
+    open_until = CASE WHEN %(closed_for_s)s > 0 THEN now() + make_interval(secs => %(closed_for_s)s) END,
+    last_error = %(last_error)s
+WHERE sink_key = %(sink_key)s;
+
+-- name: reserve_probe
+-- purpose: this process alone probes a failing sink until then
+UPDATE sinks SET open_until = now() + make_interval(secs => %(probe_every_s)s)
+WHERE sink_key = %(sink_key)s AND coalesce(open_until, '-infinity') <= now();
+
+-- name: bring_forward
+-- purpose: a sink works again: what waited for its turn to retry is due now
+UPDATE outbox SET next_attempt_at = now()
+WHERE sink_key = %(sink_key)s AND state = 'owed' AND next_attempt_at > now() AND attempts > 0;
+
+-- name: post_sink_command
+-- purpose: tell the shard's holder that a sink began or ceased to fail, so that it raises or clears the alarm; any shard will do if ours is gone
+INSERT INTO inbox (shard, kind, payload, key)
+SELECT shard, %(kind)s, jsonb_build_object('sink', %(sink)s::text, 'error', %(error)s::text, 'sink_key', %(sink_key)s::int),
+    concat_ws(':', %(kind)s::text, %(sink)s::text, extract(epoch FROM now()))
+FROM shards ORDER BY shard = %(shard)s DESC, shard LIMIT 1
+ON CONFLICT (key) DO NOTHING
+RETURNING pg_notify('underfoot_inbox', shard);
+
+-- name: owe_alternates
+-- purpose: red that its sink has not taken for a minute is owed to the sink's alternate too, once; and what the alternate was told is followed there
+INSERT INTO outbox (
+    idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot, alternate_of
+)
+SELECT
+    encode(sha256(convert_to(o.idempotency_key || '|' || alternate.name, 'UTF8')), 'hex'),
+    alternate.sink_key, o.alarm_key, o.episode, o.transition_no, o.notice, o.severity, o.snapshot, o.delivery_key
+FROM sinks s
+JOIN sinks alternate ON alternate.name = s.config ->> 'alternate' AND alternate.enabled AND alternate.sink_key <> s.sink_key
+JOIN outbox o ON o.sink_key = s.sink_key AND o.state = 'owed' AND o.alternate_of IS NULL
+WHERE (
+    (o.severity = 4 AND o.notice <> 'clear' AND o.owed_since <= now() - make_interval(secs => %(after_s)s))
+    OR EXISTS (
+        SELECT 1 FROM outbox told
+        WHERE told.alarm_key = o.alarm_key AND told.sink_key = alternate.sink_key AND told.episode = o.episode
+            AND told.transition_no < o.transition_no AND told.alternate_of IS NOT NULL
+    )
+)
+AND NOT EXISTS (
+    SELECT 1 FROM outbox known
+    WHERE known.alarm_key = o.alarm_key AND known.sink_key = alternate.sink_key AND known.transition_no = o.transition_no
+)
+ORDER BY o.alarm_key, o.transition_no
+ON CONFLICT DO NOTHING;
+
+-- name: list_deliveries
+-- purpose: deliveries for the eye, newest first, by state, sink and time
+SELECT
+    o.delivery_key, s.name AS sink, o.state, o.verdict, o.notice, o.severity, o.alarm_key, o.episode, o.transition_no,
+    o.snapshot ->> 'title' AS title, coalesce(o.snapshot -> 'asset' ->> 'name', '') AS asset, o.attempts, o.created_at,
+    CASE WHEN o.state = 'owed' THEN o.next_attempt_at END AS next_attempt_at, o.settled_at, o.last_error, o.receipt,
+    o.idempotency_key, o.alternate_of
+FROM outbox o JOIN sinks s USING (sink_key)
+WHERE (%(state)s::text IS NULL OR o.state = %(state)s)
+    AND (%(sink)s::text IS NULL OR s.name = %(sink)s)
+    AND (%(since)s::timestamptz IS NULL OR o.created_at >= %(since)s)
+ORDER BY o.delivery_key DESC
+LIMIT %(limit)s;
+
+-- name: replay
+-- purpose: owe dead letters again under their own keys, by delivery key or by when they died
+UPDATE outbox o SET
+    state = 'owed', attempts = 0, owed_since = clock_timestamp(), next_attempt_at = clock_timestamp(),
+    lease_until = NULL, settled_at = NULL, verdict = NULL
+FROM sinks s
+WHERE s.sink_key = o.sink_key AND o.state = 'dead'
+    AND (%(delivery_keys)s::bigint[] IS NULL OR o.delivery_key = ANY(%(delivery_keys)s))
+    AND (%(since)s::timestamptz IS NULL OR o.settled_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR o.settled_at < %(until)s)
+    AND (%(sink)s::text IS NULL OR s.name = %(sink)s)
+RETURNING o.delivery_key;
+
+-- name: dead_letters_among
+-- purpose: which of these deliveries exist, and their state
+SELECT delivery_key, state FROM outbox WHERE delivery_key = ANY(%(delivery_keys)s);

@@ -1,0 +1,47 @@
+-- name: try_lock
+-- purpose: take the shard's lock for this session, if nobody holds it
+SELECT pg_try_advisory_lock(hashtextextended('underfoot.shard.' || %(shard)s, 0));
+
+-- name: begin_epoch
+-- purpose: the lock's holder raises the epoch, which fences off whoever held it before
+UPDATE shards SET epoch = epoch + 1, holder = %(holder)s, updated_at = now() WHERE shard = %(shard)s
+RETURNING epoch, shard_key, filters, session_known, caught_up_to;
+
+-- name: check_epoch
+-- purpose: the first act of each batch: no row means another one has taken over
+SELECT 1 FROM shards WHERE shard = %(shard)s AND epoch = %(epoch)s FOR UPDATE;
+
+-- name: session_known
+-- purpose: the shard's persistent session exists at the broker from now on
+UPDATE shards SET session_known = true WHERE shard = %(shard)s;
+
+-- name: caught_up
+-- purpose: all the broker had when this probe was sent is committed
+UPDATE shards SET caught_up_to = greatest(caught_up_to, %(sent_at)s), probe_delay_ms = %(delay_ms)s, updated_at = now()
+WHERE shard = %(shard)s;
+
+-- name: keep_books
+-- purpose: what came and what became of it, by the database's own count, per minute
+INSERT INTO books AS b (shard, minute, received, redelivered, unpacked, stored, duplicate, quarantined, late)
+VALUES (
+    %(shard)s, date_trunc('minute', now()), %(received)s, %(redelivered)s, %(unpacked)s, %(stored)s, %(duplicate)s,
+    %(quarantined)s, %(late)s
+)
+ON CONFLICT (shard, minute) DO UPDATE SET
+    received = b.received + EXCLUDED.received, redelivered = b.redelivered + EXCLUDED.redelivered,
+    unpacked = b.unpacked + EXCLUDED.unpacked, stored = b.stored + EXCLUDED.stored,
+    duplicate = b.duplicate + EXCLUDED.duplicate, quarantined = b.quarantined + EXCLUDED.quarantined,
+    late = b.late + EXCLUDED.late;
+
+-- name: take_inbox
+-- purpose: what waits in the shard's inbox, in order
+SELECT inbox_key, kind, payload FROM inbox WHERE shard = %(shard)s AND consumed_at IS NULL
+ORDER BY inbox_key LIMIT 200 FOR UPDATE;
+
+-- name: consumed
+-- purpose: this inbox row has been acted upon, with what came of it
+UPDATE inbox SET consumed_at = clock_timestamp(), outcome = %(outcome)s WHERE inbox_key = %(inbox_key)s;
+
+-- name: post
+-- purpose: put a command into a shard's inbox, once under its key
+INSERT INTO inbox (shard, kind, payload, key) VALUES (%(shard)s, %(kind)s, %(payload)s, %(key)s) ON CONFLICT (key) DO NOTHING;
