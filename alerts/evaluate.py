@@ -320,7 +320,7 @@ class Evaluator:
     # silence --------------------------------------------------------------------------------------------------------
 
     def judge_silence(self, until_us: int) -> Outcome:
-        """What is proven by nothing contrary having come until `until_us` (server's clock, all committed until then)."""
+        """What is proven by nothing contrary having come until `until_us` (server's clock; all is committed till then)."""
         outcome = Outcome()
         for level in self.levels.values():
             for slot in np.flatnonzero(level.busy).tolist():

@@ -1,7 +1,7 @@
 """Lanes: a bounded pool of workers that many sinks share, so that none can occupy it.
 
-Each sink has a lane of claimed deliveries. A worker takes from the lanes in turn. A lane runs at most its share at once, and a
-share is always left for a newcomer; lanes that are failing or slow run at most half of the workers, all together.
+Each sink has a lane of claimed deliveries. A worker takes from the lanes in turn. A lane runs at most its share at
+once, and a share is left for a newcomer; lanes that are failing or slow run at most half of the workers together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLAIM_FOR_S = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """One claimed delivery: `send` makes one attempt. Begun only before `begin_by` (monotonic), while its lease covers a request."""
+    """One claimed delivery; `send` makes one attempt. Not begun after `begin_by` (monotonic), for its lease."""
 
     lane: int
     key: int
@@ -99,6 +99,8 @@ class Lanes:
             if lane.slow(now):
                 return max(0, min(share - here, lane.allowance(now)))
             wanted = min(max(2 * share, int(CLAIM_FOR_S * share / lane.usual_s)), CLAIM_AT_MOST)
+            if len(lane.waiting) > wanted // 2:
+                return 0  # few large claims, not many small ones
             return max(0, min(wanted, lane.allowance(now)) - len(lane.waiting))
 
     def submit(self, jobs: list[Job]) -> None:
@@ -164,7 +166,7 @@ class Lanes:
                 job = self._pick(now)
                 if job is not None:
                     return job
-                # Woken by new work or a free share; the time-out is for a minute's allowance that comes back, and for slowness.
+                # Woken by new work or a free share; the time-out, for an allowance that comes back and for slowness.
                 self._changed.wait(1.0)
             return None
 

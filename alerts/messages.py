@@ -1,7 +1,7 @@
 """What people read on a wet phone at night: where, what, the first act, the tool, by when, one link. Chinese.
 
-At most 70 characters before the link. When it gets tight, the least useful goes first: since when, the tool, the reading; the
-place keeps its end, which is the corner; severity, danger and act always stand. No coordinates, no names of fields, no ids.
+At most 70 characters before the link. When it gets tight, the least useful goes first: since when, the tool, the
+reading; the place keeps its end, which is the corner; severity, danger and act always stand. No coordinates, no ids.
 """
 
 from __future__ import annotations
@@ -104,8 +104,14 @@ def _hazard(snapshot: Snapshot) -> str:
 def _end(snapshot: Snapshot) -> str:
     title = _cut(_plain(snapshot["title"]), LONGEST_TITLE)
     ended = snapshot["cleared_at"] or snapshot["event_at"]
-    how = f"{_city(ended):%H:%M}{_what_changed(snapshot)}"
+    how = f"{_city(ended):%H:%M}{_HOW_IT_ENDED.get(snapshot['reason']) or _what_changed(snapshot)}"
     return _fitted(snapshot, lambda place, *_: f"【解除】{title}｜{place}{'，' if place else ''}{how}。查看▸", [()])
+
+
+_HOW_IT_ENDED: dict[str, str] = dict.fromkeys(
+    (Reason.below_limit, Reason.clear_in_silence, Reason.newer_report_normal), "恢复正常"
+)
+"""A crew need not know by what proof."""
 
 
 def _fitted(snapshot: Snapshot, text: Callable[..., str], variants: list[tuple[str, ...]]) -> str:

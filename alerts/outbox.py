@@ -50,6 +50,7 @@ class Claimed:
     snapshot: Snapshot
     attempts: int
     lease_until: datetime
+    episode_key: int | None
     owed_for_s: float
     over: bool
     told: bool
@@ -78,10 +79,13 @@ class NotTold:
 
 @dataclass
 class Settled:
-    """What the database did: delivery keys by the state they are in now; and which sinks began or ceased to fail."""
+    """What the database did. `states`: of deliveries, by key. `events`: which sinks began or ceased to fail.
+    `closed`: sinks that are to be sent nothing for a while.
+    """
 
     states: dict[int, str] = field(default_factory=dict)
     events: dict[int, SinkEvent] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
 
 
 def sinks_at_work(connection: Connection) -> list[SinkAtWork]:
@@ -150,13 +154,13 @@ def settle(
     if not columns:
         return Settled()
     columns["retry_for_s"] = RETRY_FOR.total_seconds()
-    settled = Settled({key: state for key, state in connection.execute(statement("outbox.settle"), columns)})
+    settled = Settled(dict(connection.execute(statement("outbox.settle"), columns).fetchall()))
     outcomes: dict[int, list[Outcome]] = {}
     for result in results:
         if isinstance(result, Attempted) and result.claimed.delivery_key in settled.states:
             outcomes.setdefault(result.claimed.sink_key, []).append(result.outcome)
     if outcomes:
-        settled.events = _move_breakers(connection, outcomes, names, shard)
+        settled.events, settled.closed = move_breakers(connection, outcomes, names, shard)
     return settled
 
 
@@ -197,21 +201,25 @@ def _row(result: Attempted | NotTold, retry_base_s: float, draw: random.Random) 
             }
 
 
-def _move_breakers(
+def move_breakers(
     connection: Connection, outcomes: dict[int, list[Outcome]], names: dict[int, str], shard: str
-) -> dict[int, SinkEvent]:
+) -> tuple[dict[int, SinkEvent], set[int]]:
+    """Move the sinks' breakers by what came of attempts, and tell the shard's holder which began or ceased to fail."""
     events: dict[int, SinkEvent] = {}
+    closed: set[int] = set()
     locked = connection.execute(statement("outbox.lock_breakers"), {"sinks": list(outcomes)}).fetchall()
     for sink_key, failures, closed_for_s in locked:
         before = Breaker(failures, max(closed_for_s, 0.0))
         now = after(before, outcomes[sink_key])
         error = _last_error(outcomes[sink_key])
-        happened = event(before, now)
         if now != before or error is not None:
             connection.execute(
                 statement("outbox.put_breaker"),
                 {"sink_key": sink_key, "failures": now.failures, "closed_for_s": now.closed_for_s, "last_error": error},
             )
+        if now.closed_for_s > 0:
+            closed.add(sink_key)
+        happened = event(before, now)
         if happened is SinkEvent.working:
             connection.execute(statement("outbox.bring_forward"), {"sink_key": sink_key})
         if happened is not None:
@@ -224,7 +232,7 @@ def _move_breakers(
                 "shard": shard,
             }
             connection.execute(statement("outbox.post_sink_command"), command)
-    return events
+    return events, closed
 
 
 def _last_error(outcomes: list[Outcome]) -> str | None:

@@ -13,7 +13,7 @@ SHIPPED = "shipped"
 
 
 def install_shipped(connection: Connection) -> int:
-    """Add shipped rules that are new or changed as new versions; a city's own edits stay. Returns how many were added."""
+    """Add shipped rules that are new or changed as new versions; a city's own edits stay. Returns how many are new."""
     newest = {row[0]: row[1:] for row in connection.execute(statement("alarms.newest_rules"))}
     added = 0
     for rule in shipped_pack():

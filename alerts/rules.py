@@ -35,7 +35,7 @@ class Level(_Strict):
 
 
 class Crew(_Strict):
-    """What a crew is told to do, in Chinese: the first act, the tool, how it ends, and in how many minutes it is to be safe."""
+    """What a crew is told to do, in Chinese: the first act, the tool, how it ends, and by when (minutes) it is safe."""
 
     act: str
     tool: str = ""

@@ -1,6 +1,6 @@
 """Why somebody was told, or was not: a pure function of what is known when a delivery's turn comes.
 
-The platform gets every raise and clear. A crew is not sent to what is already over, and what it was told always has its end.
+The platform gets every raise and clear. A crew is not sent to what is over, and what it was told always has its end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ VERDICT_LABELS: dict[Verdict, str] = {
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`over`: the episode has ended. `told`: this receiver has, or may have, an earlier notice of the episode.
-    `behind`: how far the notice's proof lay behind when it was received. `owed_for`: how long the delivery has been owed.
+    `behind`: how far behind its receipt the thing lay. `owed_for`: how long the delivery has been owed.
     """
 
     to_crew: bool

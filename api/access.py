@@ -20,7 +20,7 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        needed = {method: needed_role(method, self.path) for method in self.methods}
+        needed = {method: needed_role(method, self.path) for method in self.methods or ()}
 
         async def guarded(request: Request) -> Response:
             role = needed[request.method]

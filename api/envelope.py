@@ -1,4 +1,4 @@
-"""What surrounds every call: security headers, one log line without secrets, counting, and an answer to what nobody caught."""
+"""What surrounds every call: security headers, a log line without secrets, counting, an answer to every failure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import logging
 import uuid
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exposition import Exposition
@@ -28,9 +30,9 @@ _HEADERS = {
 class Envelope:
     """ASGI middleware. The log has the path but no query string, and the caller's name but no header."""
 
-    def __init__(self, app: ASGIApp, exposition: Exposition) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
-        self._exposition = exposition
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,15 +51,13 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_sealed)
+            await self._app(scope, _bounded(receive, self._max_body_bytes), send_sealed)
         except Exception:
             incident = uuid.uuid4().hex[:12]
-            log.exception("%s %s: error %s", scope["method"], scope["path"], incident)
+            log.exception("%s %s: error %s", scope["method"], quote(scope["path"]), incident)
             if status:
                 raise
-            problem = Problem(
-                "internal", f"The log has it under {incident}.", more={"incident": incident}
-            )
+            problem = Problem("internal", f"The log has it under {incident}.", more={"incident": incident})
             await respond(problem, scope["path"])(scope, receive, send_sealed)
         finally:
             self._note(scope, status, perf_counter() - began)
@@ -65,13 +65,29 @@ class Envelope:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")
         template = route.path if route is not None else "(none)"
-        self._exposition.count_request(scope["method"], template, status, seconds)
+        exposition: Exposition = scope["app"].state.exposition
+        exposition.count_request(scope["method"], template, status, seconds)
         caller: Any = scope.get("state", {}).get("caller")
         log.info(
             "%s %s %s %.1f ms %s",
             scope["method"],
-            scope["path"],
+            quote(scope["path"]),
             status,
             seconds * 1000,
             caller.name if caller is not None else "-",
         )
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """`receive` that gives up with 413 once the body is too large, whatever its headers say."""
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise HTTPException(413, f"A body may have at most {most} bytes.")
+        return message
+
+    return receive_bounded

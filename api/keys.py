@@ -49,9 +49,7 @@ class UnknownKeyError(Exception):
 
 def create(connection: Connection, name: str, role: Role, actor: str) -> NewApiKey:
     secret = f"uf_{secrets.token_urlsafe(32)}"
-    row = fetch_one(
-        connection, "api_keys.create_key", {"name": name, "role": role.value, "secret_hash": _hash(secret)}
-    )
+    row = fetch_one(connection, "api_keys.create_key", {"name": name, "role": role.value, "secret_hash": _hash(secret)})
     if row is None:
         raise KeyExistsError(f"there is a key named {name!r} already; names are not used twice, revoked ones included")
     audit(connection, actor, "api_key.create", f"api_key:{name}", role=role.value)

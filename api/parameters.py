@@ -27,7 +27,8 @@ CITY_ZONE = ZoneInfo("Asia/Shanghai")
 """Days, weeks and months are the city's."""
 
 _RFC_3339 = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?P<fraction>\.\d{1,9})?(?P<zone>[Zz]|[+ -]\d{2}:\d{2})?",
+    r"(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?P<fraction>\.\d{1,9})?"
+    r"(?P<zone>[Zz]|[+ -]\d{2}:\d{2})?",
     re.ASCII,
 )
 _EXAMPLE = "2026-07-01T21:38:00+08:00 (in a URL write + as %2B, or use Z)"
@@ -63,6 +64,7 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-07-01T13:38:00Z"]}),
 ]
 
+
 def _known_family(name: str) -> str:
     if name not in FAMILIES:
         raise ValueError(f"there is no such family; there are {', '.join(FAMILIES)}")
@@ -78,7 +80,9 @@ RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z0-9_]+$", max_
 ShardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,32}$")]
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 FamilyName = Annotated[
-    str, AfterValidator(_known_family), WithJsonSchema({"type": "string", "enum": list(FAMILIES), "examples": ["cover"]})
+    str,
+    AfterValidator(_known_family),
+    WithJsonSchema({"type": "string", "enum": list(FAMILIES), "examples": ["cover"]}),
 ]
 IntKey = Annotated[int, Field(ge=1, le=2**31 - 1)]
 BigKey = Annotated[int, Field(ge=1, le=2**63 - 1)]

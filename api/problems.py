@@ -122,17 +122,16 @@ def install(app: FastAPI) -> None:
         details = {
             "not-found": f"There is no {request.url.path} here; see /api/v1/openapi.json.",
             "method-not-allowed": f"{request.method} is not among this path's methods.",
-            "too-large": f"A body may have at most {request.app.state.max_body_bytes} bytes.",
         }
-        return respond(
-            Problem(kind, details.get(kind, str(error.detail)), headers=error.headers), request.url.path
-        )
+        return respond(Problem(kind, details.get(kind, str(error.detail)), headers=error.headers), request.url.path)
 
     @app.exception_handler(psycopg.errors.QueryCanceled)
     async def on_canceled(request: Request, error: psycopg.errors.QueryCanceled) -> Response:
         log.warning("%s %s: %s", request.method, request.url.path, error)
         return respond(
-            Problem("unavailable", "The database took too long: ask for less, or again later.", headers={"Retry-After": "5"}),
+            Problem(
+                "unavailable", "The database took too long: ask for less, or again later.", headers={"Retry-After": "5"}
+            ),
             request.url.path,
         )
 
@@ -166,9 +165,7 @@ def _field_error(request: Request, item: Any) -> FieldError:
         message = f"there is no such {'parameter' if place == 'query' else 'field'}"
         if place == "query":
             message += f"; there are: {', '.join(_query_parameters(request))}"
-    return FieldError(
-        field=".".join(path) or "body", place=place, value=_shortened(item.get("input")), message=message
-    )
+    return FieldError(field=".".join(path) or "body", place=place, value=_shortened(item.get("input")), message=message)
 
 
 def _query_parameters(request: Request) -> list[str]:

@@ -36,9 +36,7 @@ def composed(name: str, **parts: sql.Composable) -> sql.Composed:
     return sql.SQL(text).format(**parts)
 
 
-def one_page(
-    rows: list[Row], limit: int, issue_cursor: Callable[[Row], str]
-) -> tuple[list[Row], str | None]:
+def one_page(rows: list[Row], limit: int, issue_cursor: Callable[[Row], str]) -> tuple[list[Row], str | None]:
     """The page's rows, and its `next`: every list asks for one row more than it may show."""
     if len(rows) <= limit:
         return rows, None

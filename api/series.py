@@ -48,7 +48,9 @@ def statistics(column: Column) -> tuple[str, ...]:
     return ("count", "min", "max", "avg", "sum", "last")
 
 
-def read_reports(connection: Connection, family: Family, columns: list[Column], order: str, params: Params) -> list[Any]:
+def read_reports(
+    connection: Connection, family: Family, columns: list[Column], order: str, params: Params
+) -> list[Any]:
     """Reports as tuples: ts, digest, received_at, seq, quality, extra, then the columns."""
     query = composed(
         f"api_reports.{'newest_first' if order == 'desc' else 'oldest_first'}",
@@ -119,7 +121,12 @@ def _aggregate(column: Column, statistic: str) -> sql.Composed:
 
 
 def fill_gaps(
-    frame: pd.DataFrame, columns: list[Column], fill: Fill, width: Width, span: tuple[datetime, datetime], max_gap: timedelta
+    frame: pd.DataFrame,
+    columns: list[Column],
+    fill: Fill,
+    width: Width,
+    span: tuple[datetime, datetime],
+    max_gap: timedelta,
 ) -> pd.DataFrame:
     """`frame` on the regular grid of all buckets from `span[0]` until before `span[1]`.
 
@@ -127,7 +134,11 @@ def fill_gaps(
     filled over a gap longer than `max_gap`: silence is not a measurement.
     """
     grid = pd.date_range(
-        span[0].astimezone(CITY_ZONE), span[1].astimezone(CITY_ZONE), freq=width.frequency, inclusive="left", name="bucket"
+        span[0].astimezone(CITY_ZONE),
+        span[1].astimezone(CITY_ZONE),
+        freq=width.frequency,
+        inclusive="left",
+        name="bucket",
     )
     full = frame.reindex(grid)
     counts = [name for name in full.columns if name == "reports" or name.endswith((".count", ".true"))]
@@ -151,7 +162,7 @@ def fill_gaps(
 def bucket_items(frame: pd.DataFrame, columns: list[Column]) -> list[Row]:
     shape = [(column.name, [(each, f"{column.name}.{each}") for each in statistics(column)]) for column in columns]
     records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    starts = frame.index.tz_convert("UTC").to_pydatetime()
+    starts = pd.DatetimeIndex(frame.index).tz_convert("UTC").to_pydatetime()
     return [
         {
             "ts": start,

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from deploy import stack
 from deploy.errors import StackError
+from deploy.grafana_cli import commands as grafana_commands
 from deploy.rootfs import Say
 from deploy.stack import ServerName
 from underfoot.settings import Settings, load, origins
@@ -30,6 +31,7 @@ _one_server = typer.Typer(
     no_args_is_help=True, help="Stop and start one server of the local stack alone, for fault tests."
 )
 commands.add_typer(_one_server, name="stack", hidden=True)
+commands.add_typer(grafana_commands)
 
 _URL_OF: dict[ServerName, str] = {"postgres": "database_url", "mosquitto": "mqtt_url"}
 _TITLES: dict[ServerName, str] = {"postgres": "TimescaleDB", "mosquitto": "MQTT broker"}

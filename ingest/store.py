@@ -18,7 +18,7 @@ from alerts.evaluate import Outcome
 from ingest.decode import Item
 from ingest.pack import copy_columns, pack
 from underfoot.families import FAMILIES
-from underfoot.reports import SUBSTITUTED, Reports, moment
+from underfoot.reports import SUBSTITUTED, Reports
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -44,7 +44,7 @@ class RecentKeys:
 
 
 class Stored:
-    """What became of a family's reports: `new` rows are in the table now, `refused` ones carry the database's reason."""
+    """What became of a family's reports: `new` rows are in the table now, `refused` ones have the database's reason."""
 
     def __init__(self) -> None:
         self.new: Rows = np.zeros(0, np.intp)
@@ -151,23 +151,31 @@ def _copy(connection: Connection, table: str, reports: Reports) -> None:
 
 def put_latest(connection: Connection, reports: Reports, outcome: Outcome) -> None:
     """Keep each device's newest values; a late report only says that the device has been heard."""
+    rows = np.array(outcome.latest_rows, np.intp)
     latest = [
         {
-            "device_key": int(reports.device_key[row]),
-            "ts": moment(int(reports.ts_us[row])),
-            "received_at": moment(int(reports.received_us[row])),
+            "device_key": device_key,
+            "ts_us": ts_us,
+            "received_us": received_us,
             "seq": reports.seq[row],
-            "quality": int(reports.quality[row]),
+            "quality": quality,
             "values": {name: value for name, value in reports.values[row].items() if value is not None},
         }
-        for row in outcome.latest_rows
+        for row, device_key, ts_us, received_us, quality in zip(
+            rows.tolist(),
+            reports.device_key[rows].tolist(),
+            reports.ts_us[rows].tolist(),
+            reports.received_us[rows].tolist(),
+            reports.quality[rows].tolist(),
+            strict=True,
+        )
     ]
     if latest:
         connection.execute(statement("reports.put_latest"), {"rows": Jsonb(latest)})
     heard = {
         int(reports.device_key[row]): {
             "device_key": int(reports.device_key[row]),
-            "received_at": moment(int(reports.received_us[row])),
+            "received_us": int(reports.received_us[row]),
         }
         for row in outcome.late_rows
     }

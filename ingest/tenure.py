@@ -37,7 +37,7 @@ class TenureLostError(Exception):
 
 @dataclass
 class Tenure:
-    """What the holder of a shard knows. `connection` carries the batches; `lock` only the lock and its notifications."""
+    """What the holder of a shard knows. `connection` carries the batches, `lock` only the lock and notifications."""
 
     shard: str
     shard_key: int

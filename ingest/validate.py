@@ -30,6 +30,16 @@ from underfoot.reports import (
 )
 from underfoot.topics import parse_report_topic
 
+# Plain integers: an enum's own operators would cost more than all the rest of a report's judging.
+_TIME_ABSENT = int(Quality.time_absent)
+_TIME_UNTRUSTED = int(Quality.time_untrusted)
+_TIME_UNREADABLE = int(Quality.time_unreadable)
+_CLOCK_STEPPED = int(Quality.clock_stepped)
+_VALUES_SET_ASIDE = int(Quality.values_set_aside)
+_FIELDS_UNKNOWN = int(Quality.fields_unknown)
+_SUBSTITUTED = int(SUBSTITUTED)
+_OUR_OWN = frozenset({"ts", "seq", "values"})
+
 
 class _Rows:
     """The rows of one family as they gather."""
@@ -56,7 +66,7 @@ class _Rows:
                 column = np.where(np.isnan(column), self.devices.from_ledger[name][slot], column)
             columns[name] = column
         quality = np.array(self.quality, np.int16)
-        substituted = quality & int(SUBSTITUTED) != 0
+        substituted = quality & _SUBSTITUTED != 0
         return Reports(
             family=family,
             slot=slot,
@@ -96,8 +106,13 @@ def validate(items: Iterable[Item], registry: Registry) -> Judged:
 
 def unknown_ids(items: Iterable[Item], registry: Registry) -> list[str]:
     """device_ids in these items' topics that the registry does not know."""
-    parsed = {topic for item in items if (topic := parse_report_topic(item.arrival.topic)) is not None}
-    return sorted({topic.device_id for topic in parsed} - registry.by_id.keys())
+    known = registry.by_id
+    unknown = set()
+    for item in items:
+        parts = item.arrival.topic.split("/")
+        if len(parts) == 6 and parts[4] not in known:
+            unknown.add(parts[4])
+    return sorted(unknown)
 
 
 def _judge(item: Item, registry: Registry, rows: dict[str, _Rows]) -> Rejected | None:
@@ -140,26 +155,24 @@ def _add_row(rows: _Rows, slot: int, item: Item, values: dict[str, Any]) -> None
             extra["seq"] = seq
         seq = None
     ts_us, quality = _stepped(rows, slot, ts_us, quality, seq, arrival.received_us)
-    if quality & SUBSTITUTED and report.get("ts") is not None:
+    if quality & _SUBSTITUTED and report.get("ts") is not None:
         extra["device_ts"] = report["ts"]
     if set_aside:
-        quality |= Quality.values_set_aside
+        quality |= _VALUES_SET_ASIDE
         extra["set_aside"] = set_aside
-    unknown = dict(accepted.__pydantic_extra__ or {})
-    beyond = {name: value for name, value in report.items() if name not in ("ts", "seq", "values")}
-    if unknown:
-        extra["values"] = unknown
-    if beyond:
-        extra["report"] = beyond
-    if unknown or beyond:
-        quality |= Quality.fields_unknown
+    if accepted.__pydantic_extra__:
+        extra["values"] = accepted.__pydantic_extra__
+    if not report.keys() <= _OUR_OWN:
+        extra["report"] = {name: value for name, value in report.items() if name not in _OUR_OWN}
+    if "values" in extra or "report" in extra:
+        quality |= _FIELDS_UNKNOWN
     # Without a time of its own, a report is the same as another only if it is the same packet.
-    raw = item.raw + arrival.packet_id.to_bytes(2) if quality & SUBSTITUTED else item.raw
+    raw = item.raw + arrival.packet_id.to_bytes(2) if quality & _SUBSTITUTED else item.raw
     rows.items.append(item)
     rows.slot.append(slot)
     rows.ts_us.append(ts_us)
     rows.digest.append(digest(raw))
-    rows.quality.append(int(quality))
+    rows.quality.append(quality)
     rows.values.append(accepted.__dict__)
     rows.seq.append(seq)
     rows.extra.append(storable(extra) if extra else None)
@@ -175,19 +188,19 @@ def judge_values(model: type[Values], values: dict[str, Any]) -> tuple[Values, d
         return model.model_validate(rest), {name: values[name] for name in sorted(bad)}
 
 
-def event_time(ts: Any, received_us: int) -> tuple[int, Quality]:
-    """When it was, in µs since 1970: the device's word where it can be trusted, else the time of receipt.
+def event_time(ts: Any, received_us: int) -> tuple[int, int]:
+    """When it was, in µs since 1970, and the mark on it: the device's word where it can be trusted, else its receipt.
 
     `ts` is epoch milliseconds or RFC 3339 text. Trusted inside [received − 7 d, received + 5 min].
     """
     if ts is None:
-        return received_us, Quality.time_absent
+        return received_us, _TIME_ABSENT
     ts_us = _read_time(ts)
     if ts_us is None:
-        return received_us, Quality.time_unreadable
+        return received_us, _TIME_UNREADABLE
     if not received_us - TRUSTED_PAST_US <= ts_us <= received_us + TRUSTED_FUTURE_US:
-        return received_us, Quality.time_untrusted
-    return ts_us, Quality(0)
+        return received_us, _TIME_UNTRUSTED
+    return ts_us, 0
 
 
 def _read_time(ts: Any) -> int | None:
@@ -203,27 +216,24 @@ def _read_time(ts: Any) -> int | None:
     return None
 
 
-def _stepped(
-    rows: _Rows, slot: int, ts_us: int, quality: Quality, seq: int | None, received_us: int
-) -> tuple[int, Quality]:
-    """A clock that was set back: a higher `seq` with an older time is news, not backlog; it is filed under its receipt."""
+def _stepped(rows: _Rows, slot: int, ts_us: int, quality: int, seq: int | None, received_us: int) -> tuple[int, int]:
+    """A clock that was set back: a higher `seq` with an older time is news, not backlog, and filed under its receipt."""
     if seq is None:
         return ts_us, quality
     before = rows.newest.get(slot)
     if before is None and slot in rows.devices.newest_seq:
         before = (int(rows.devices.evaluator.newest_us[slot]), rows.devices.newest_seq[slot])
-    if before is not None and seq > before[1] and ts_us < before[0] and not quality & SUBSTITUTED:
-        ts_us, quality = received_us, quality | Quality.clock_stepped
+    if before is not None and seq > before[1] and ts_us < before[0] and not quality & _SUBSTITUTED:
+        ts_us, quality = received_us, quality | _CLOCK_STEPPED
     if before is None or seq > before[1] or ts_us >= before[0]:
         rows.newest[slot] = (ts_us, seq)
     return ts_us, quality
 
 
 def storable(extra: dict[str, Any]) -> bytes:
-    """JSON that jsonb takes: it has no NUL character, so one is kept as its visible escape."""
-    return (
-        canonical(extra).replace(b"\\\\", b"\\\\\x00").replace(b"\\u0000", b"\\\\u0000").replace(b"\\\\\x00", b"\\\\")
-    )
+    """JSON that jsonb takes: it has no NUL character and no NaN, so those are kept as their visible text."""
+    raw = canonical(_finite(extra))
+    return raw.replace(b"\\\\", b"\\\\\x00").replace(b"\\u0000", b"\\\\u0000").replace(b"\\\\\x00", b"\\\\")
 
 
 def _finite(value: Any) -> Any:

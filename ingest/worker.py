@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -253,8 +254,17 @@ def _sent_us(probe: Arrival) -> int | None:
     return sent if isinstance(sent, int) and abs(sent - probe.received_us) < 7 * 86_400_000_000 else None
 
 
+def _spare_the_collector() -> None:
+    """The registry lives as long as the tenure and a batch dies by reference counting: looking for cycles in them took
+    a quarter of the time (measured), so what is loaded is set apart and the collector comes less often."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
 def work(settings: Settings, stop: threading.Event) -> None:
-    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next one loads what is committed."""
+    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next loads what is committed."""
     pause = 0.5
     began = time.monotonic()
     while not stop.is_set():
@@ -263,6 +273,7 @@ def work(settings: Settings, stop: threading.Event) -> None:
                 if tenure is None:
                     return
                 began = time.monotonic()
+                _spare_the_collector()
                 Worker(settings, tenure).run(stop)
         except (psycopg.Error, TenureLostError, ConnectionError) as error:
             log.warning("shard %s: tenure over: %s", settings.shard, str(error).strip())

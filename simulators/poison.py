@@ -31,7 +31,9 @@ _Make = Callable[[Message, int], _Poison]
 def poison(kind: str, like: Message, number: int) -> Message:
     """The `number`-th poison of this kind, from the device of `like` and, where it can be, with its values."""
     made = KINDS[kind](like, number)
-    return Message(like.device_id, made.topic, made.payload, f"poison.{kind}", made.stores, made.quarantines, like.timed)
+    return Message(
+        like.device_id, made.topic, made.payload, f"poison.{kind}", made.stores, made.quarantines, like.timed
+    )
 
 
 def _whole(payload: Callable[[Message, int], bytes]) -> _Make:
@@ -67,7 +69,7 @@ def _with(change: Callable[[dict[str, Any], int], None], *, literal: tuple[str, 
 
 
 def _first_number(report: dict[str, Any]) -> str:
-    values = report["values"]
+    values: dict[str, Any] = report["values"]
     return next(name for name, value in values.items() if isinstance(value, (int, float)) and type(value) is not bool)
 
 
@@ -108,10 +110,14 @@ KINDS: dict[str, _Make] = {
     "empty_array": _whole(lambda like, number: b"[" + f"{number:b}".translate(_BLANKS).encode() + b"]"),
     "missing_values": _whole(_missing_values),
     "values_not_an_object": _whole(lambda like, number: b'{"ts":null,"poison":%d,"values":[1,2]}' % number),
-    "deep_nesting": _whole(lambda like, number: b'{"poison":%d,"values":' % number + b"[" * _DEEP + b"]" * _DEEP + b"}"),
+    "deep_nesting": _whole(
+        lambda like, number: b'{"poison":%d,"values":' % number + b"[" * _DEEP + b"]" * _DEEP + b"}"
+    ),
     "unknown_device": _elsewhere(lambda topic, number: ReportTopic(topic.area, topic.family, f"nobody-{number}")),
     "wrong_family": _elsewhere(_another_family),
-    "wrong_area": _elsewhere(lambda topic, number: ReportTopic(f"{990000 + number % 10_000}", topic.family, topic.device_id)),
+    "wrong_area": _elsewhere(
+        lambda topic, number: ReportTopic(f"{990000 + number % 10_000}", topic.family, topic.device_id)
+    ),
     "array_with_a_bad_item": _array,
     "nan": _with(_spoil("@"), literal=('"@"', "NaN")),
     "infinity": _with(_spoil("@"), literal=('"@"', "-Infinity")),

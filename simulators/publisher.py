@@ -13,6 +13,7 @@ import socket
 import time
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from simulators.wire import Acknowledged, Broker, Connection, ConnectionLost, Frame, WireError
 
@@ -83,10 +84,14 @@ class Publisher:
         """Sent, not acknowledged yet."""
         return sum(lane.connection.in_flight for lane in self._lanes)
 
-    @property
-    def resent(self) -> int:
-        """Sent again after a connection was lost: the broker may have them twice."""
-        return sum(lane.connection.resent for lane in self._lanes)
+    def take_resent(self) -> list[Any]:
+        """The tags of what has been sent again since the last call, because a connection was lost."""
+        tags: list[Any] = []
+        for lane in self._lanes:
+            if lane.connection.resent:
+                tags += lane.connection.resent
+                lane.connection.resent = []
+        return tags
 
     def forget_waiting(self) -> int:
         """Drop what was offered and never sent; returns how many."""

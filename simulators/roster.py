@@ -4,6 +4,7 @@ import of one file never differ in what they make of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from underfoot.topics import ReportTopic
 
 FOUL_KIND = "0102"
 STORM_KIND = "0103"
+_PUMP_AFTER_THE_FIRST = re.compile(r"(?<!\d)(?!1号)\d+号")
 _WITHOUT_SEQ = frozenset({"AX-200", "AX-310"})
-"""Models whose reports carry no seq, as some vendors' do not."""
+_TIME_AS_TEXT = frozenset({"ZY-L5", "ZY-F3", "ZY-P8", "ZY-T02"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,26 @@ class RosterDevice:
         return self.model not in _WITHOUT_SEQ
 
     @property
+    def time_as_text(self) -> bool:
+        """Whether its reports carry their time in RFC 3339 instead of epoch milliseconds."""
+        return self.model in _TIME_AS_TEXT
+
+    @property
     def underpass(self) -> bool:
         return self.family == "road" and (self.kind == UNDERPASS_KIND or "下穿" in self.asset_name + self.address)
+
+    @property
+    def forebay_gauge(self) -> bool:
+        """The level gauge of a pump station is wired to its first pump."""
+        return self.family == "pump" and not _PUMP_AFTER_THE_FIRST.search(self.asset_name)
 
     @property
     def place(self) -> str:
         """What tells devices of one family apart for a scenario: where it is, or what it watches."""
         if self.family == "road":
             return "underpass" if self.underpass else "road"
+        if self.family == "pump":
+            return "forebay" if self.forebay_gauge else "pump"
         return {FOUL_KIND: "foul", STORM_KIND: "storm"}.get(self.kind, self.kind)
 
 

@@ -142,7 +142,8 @@ class Connection:
         self.keepalive_s = keepalive_s
         self.socket: socket.socket | None = None
         self.waiting: deque[Frame] = deque()
-        self.resent = 0
+        self.resent: list[Any] = []
+        """The tags of what was sent again after a connection was lost: the broker may have it twice."""
         self._in_flight: dict[int, tuple[Frame, float]] = {}
         self._out = bytearray()
         self._in = b""
@@ -172,7 +173,7 @@ class Connection:
         self._read_at = self._written_at = time.monotonic()
         for packet_id, (sent, _) in self._in_flight.items():
             self._out += _PUBLISH_QOS1_DUP + sent.head[1:] + _PACKET_ID[packet_id] + sent.tail
-        self.resent += len(self._in_flight)
+            self.resent.append(sent.tag)
 
     def _be_accepted(self, connection: socket.socket) -> None:
         connection.sendall(self.broker.connect_packet(self.client_id, self.keepalive_s))

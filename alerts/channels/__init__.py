@@ -1,4 +1,4 @@
-"""Channels: how a delivery reaches somebody, one folder a channel. Adding a channel is adding a folder with a `CHANNEL`."""
+"""Channels: how a delivery reaches somebody. One folder a channel; its `CHANNEL` is all that others know of it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, SecretStr
 
 from alerts.channels.interface import BadMessage, Delivered, Outcome, Retry, SinkFailure
-from alerts.channels.line import Answer, Unanswered, Unreached, Untrusted
+from alerts.channels.line import Answer, UnansweredError, UnreachedError, UntrustedError
 
 BUSY_PAUSE_S = 60.0
 """For a receiver that says it has had enough and not for how long."""
@@ -79,11 +79,11 @@ def exchange(post: Callable[[], Answer], codes: Codes) -> Outcome:
     """Make the request and judge what came of it."""
     try:
         answer = post()
-    except Unreached as error:
+    except UnreachedError as error:
         return Retry(f"not reached: {error}")
-    except Unanswered as error:
+    except UnansweredError as error:
         return Retry(f"no answer: {error}", maybe_received=True)
-    except Untrusted as error:
+    except UntrustedError as error:
         return SinkFailure(str(error))
     return judge(answer, codes)
 

@@ -1,7 +1,7 @@
 """What a channel is: it sends one delivery and says in four words what became of it.
 
-A channel judges the status *and* the body of the answer. What follows from the word (retry, breaker, dead letter) is the
-dispatcher's business, the same for every channel.
+A channel judges the status *and* the body of the answer. What follows from the word (retry, breaker, dead letter) is
+the dispatcher's business, the same for every channel.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class ChannelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    alternate: str | None = Field(None, description="Sink that is told red alarms too when this one has not taken them in 60 s")
+    alternate: str | None = Field(
+        None, description="Sink that is told red alarms too when this one has not taken them in 60 s"
+    )
     per_minute: int | None = Field(None, ge=1, description="Messages a minute that the receiver takes")
 
     @abstractmethod

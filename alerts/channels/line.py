@@ -1,7 +1,7 @@
 """The line to HTTP receivers: connections kept alive, one time-out for a whole request, and a bounded answer.
 
-httpcore is used under its own name because it is where a deadline can be put: httpx (which is built on it) and its like know
-only time-outs from one byte to the next, under which a receiver that drips bytes holds a worker for as long as it likes.
+httpcore is used under its own name because it is where a deadline can be put: httpx (which is built on it) and its like
+know only time-outs from one byte to the next, under which a receiver that drips bytes holds a worker for ever.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ IDLE_S = 4.0
 """Shorter than any server keeps an idle connection (uvicorn: 5 s), so that one about to be closed is not used again."""
 
 
-class Unreached(Exception):
+class UnreachedError(Exception):
     """Nothing was sent: refused, not found, no route, no connection in time."""
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """It was sent, at least in part, and no answer came: the receiver may have it."""
 
 
-class Untrusted(Exception):
+class UntrustedError(Exception):
     """The receiver's certificate is not good, or its address is not one."""
 
 
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def retry_after_s(self) -> float | None:
-        """`Retry-After` in seconds: a number of them, or a date, read against the answer's own clock where it has one."""
+        """`Retry-After` in seconds: a number of them, or a date, read against the answer's own clock if it has one."""
         asked = self.headers.get("retry-after", "").strip()
         if asked.isascii() and asked.isdigit():
             return min(float(asked[:9]), LONGEST_PAUSE_S)
@@ -108,31 +108,34 @@ class Line:
         self._pool.close()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        """POST `body` and read the answer, or raise `Unreached`, `Unanswered` or `Untrusted`."""
-        sent = {
+        """POST `body` and read the answer, or raise `UnreachedError`, `UnansweredError` or `UntrustedError`."""
+        sent: dict[bytes | str, bytes | str] = {
             "User-Agent": f"underfoot/{__version__}",
             "Content-Type": "application/json; charset=utf-8",
             "Accept-Encoding": "identity",
-            **(headers or {}),
         }
+        sent.update(headers or {})
         self._deadline.begin(self.timeout_s)
         try:
             with self._pool.stream("POST", url, headers=sent, content=body) as response:
                 return Answer(
                     response.status,
-                    {name.decode("ascii", "replace").lower(): value.decode("latin-1") for name, value in response.headers},
+                    {
+                        name.decode("ascii", "replace").lower(): value.decode("latin-1")
+                        for name, value in response.headers
+                    },
                     _bounded(response.iter_stream()),
                 )
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise Untrusted(str(error)) from error
-            raise Unreached(str(error) or f"no connection in {self.timeout_s:g} s") from error
+                raise UntrustedError(str(error)) from error
+            raise UnreachedError(str(error) or f"no connection in {self.timeout_s:g} s") from error
         except httpcore.TimeoutException as error:
-            raise Unanswered(f"no whole answer in {self.timeout_s:g} s") from error
+            raise UnansweredError(f"no whole answer in {self.timeout_s:g} s") from error
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
-            raise Unanswered(str(error) or type(error).__name__) from error
+            raise UnansweredError(str(error) or type(error).__name__) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError, ValueError) as error:
-            raise Untrusted(str(error)) from error
+            raise UntrustedError(str(error)) from error
 
 
 def _bounded(chunks: Iterable[bytes]) -> bytes:
@@ -160,7 +163,7 @@ class _Deadline(threading.local):
 
 
 class _DeadlineBackend(httpcore.NetworkBackend):
-    """httpcore's own, with the time that is left as every time-out. (Only the name look-up has the resolver's own limits.)"""
+    """httpcore's own, with the time that is left as every time-out. Only the name look-up has the resolver's limits."""
 
     def __init__(self, deadline: _Deadline) -> None:
         self._deadline = deadline

@@ -1,1 +1,1 @@
-"""What the API answers with, one module a noun. Times are RFC 3339 in UTC; a label is what operators read, in Chinese."""
+"""What the API answers with, one module a noun. Times are RFC 3339 in UTC; a label is what operators read."""

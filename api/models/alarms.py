@@ -147,7 +147,9 @@ class Delivery(BaseModel):
     next_attempt_at: Instant | None = Field(description="While it is owed")
     verdict: str | None = Field(description="Why the sink was told, or was not", examples=["told"])
     last_error: str | None = Field(examples=[None])
-    receipt: dict[str, Any] | None = Field(description="What the sink answered", examples=[{"platform_no": "A-2026-000123"}])
+    receipt: dict[str, Any] | None = Field(
+        description="What the sink answered", examples=[{"platform_no": "A-2026-000123"}]
+    )
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -173,7 +175,9 @@ class Closing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Reasoning = Field(description="Kept in the audit log and with the alarm", examples=["现场核实为误报，传感器已复位"])
+    reason: Reasoning = Field(
+        description="Kept in the audit log and with the alarm", examples=["现场核实为误报，传感器已复位"]
+    )
 
 
 class Command(BaseModel):

@@ -144,7 +144,9 @@ class Latest(BaseModel):
             return None
         columns = FAMILIES[row["family"]].column
         readings = []
-        for field, value in sorted(row["values"].items(), key=lambda item: list(columns).index(item[0]) if item[0] in columns else 99):
+        for field, value in sorted(
+            row["values"].items(), key=lambda item: list(columns).index(item[0]) if item[0] in columns else 99
+        ):
             column = columns.get(field)
             choices = {number: name for name, number in column.choices.items()} if column else {}
             readings.append(
@@ -157,7 +159,11 @@ class Latest(BaseModel):
                 )
             )
         return cls(
-            ts=row["ts"], received_at=row["received_at"], seq=row["seq"], quality=marks(row["quality"]), readings=readings
+            ts=row["ts"],
+            received_at=row["received_at"],
+            seq=row["seq"],
+            quality=marks(row["quality"]),
+            readings=readings,
         )
 
 

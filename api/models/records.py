@@ -27,8 +27,7 @@ class RuleVersion(BaseModel):
     def of(cls, row: Row) -> Self:
         body: dict[str, Any] = row["body"]
         return cls.model_validate(
-            row
-            | {"title": body.get("title", row["rule_id"]), "family": body.get("family"), "text": rule_text(body)}
+            row | {"title": body.get("title", row["rule_id"]), "family": body.get("family"), "text": rule_text(body)}
         )
 
 
@@ -117,7 +116,9 @@ class ShardTotal(Tally):
 
 class Balance(BaseModel):
     balanced: bool = Field(description="Whether every shard's books balance")
-    difference: int = Field(description="received + unpacked − stored − duplicate − quarantined; 0 when they do", examples=[0])
+    difference: int = Field(
+        description="received + unpacked − stored − duplicate − quarantined; 0 when they do", examples=[0]
+    )
 
 
 class BooksTotals(BaseModel):

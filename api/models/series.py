@@ -30,7 +30,7 @@ class Report(BaseModel):
 
 
 class Statistics(BaseModel):
-    """A field over one bucket. A measured one has them all, a state count, true and last, an enumeration count and last."""
+    """A field over one bucket: a measured one has all of these but `true`, a state or an enumeration no averages."""
 
     count: int = Field(description="Reports that had the field; 0: nothing was measured", examples=[4])
     true: int | None = Field(None, description="Of a state: how many said yes", examples=[None])

@@ -57,7 +57,9 @@ def tree(pool: Pool, question: Annotated[TreeQuestion, Query()]) -> AreaTree:
     if question.area is not None and not rows:
         raise invalid("area", question.area, "no area has this code; see /api/v1/areas")
     if len(rows) > _TREE_AT_MOST:
-        raise Problem("invalid", f"The tree has more than {_TREE_AT_MOST} areas: ask for less depth, or below one area.")
+        raise Problem(
+            "invalid", f"The tree has more than {_TREE_AT_MOST} areas: ask for less depth, or below one area."
+        )
     nodes: dict[str, AreaNode] = {}
     roots = []
     for row in rows:

@@ -48,7 +48,9 @@ def list_assets(pool: Pool, filters: Annotated[AssetFilters, Query()]) -> AssetP
 
 
 @router.get("/{asset_key}", summary="One asset and the devices fixed to it")
-def get_asset(pool: Pool, asset_key: Annotated[IntKey, Path(description="Its key here", examples=[312])]) -> AssetDetail:
+def get_asset(
+    pool: Pool, asset_key: Annotated[IntKey, Path(description="Its key here", examples=[312])]
+) -> AssetDetail:
     """Everything that the ledger knows about an asset."""
     with pool.connection() as connection:
         row = fetch_one(

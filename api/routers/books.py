@@ -47,9 +47,7 @@ def list_books(pool: Pool, filters: Annotated[BooksFilters, Query()]) -> BooksPa
                 "limit": filters.limit + 1,
             },
         )
-    rows, following = one_page(
-        rows, filters.limit, lambda row: issue(filters, "books", (row["minute"], row["shard"]))
-    )
+    rows, following = one_page(rows, filters.limit, lambda row: issue(filters, "books", (row["minute"], row["shard"])))
     return BooksPage(items=[BookMinute.model_validate(row) for row in rows], next=following)
 
 

@@ -61,7 +61,9 @@ def create_key(pool: Pool, caller: WhoCalls, wanted: KeyWanted) -> NewApiKey:
 
 @router.delete("/{name}", summary="Revoke a key")
 def revoke_key(
-    pool: Pool, caller: WhoCalls, name: Annotated[KeyName, Path(description="The key's name", examples=["control-room"])]
+    pool: Pool,
+    caller: WhoCalls,
+    name: Annotated[KeyName, Path(description="The key's name", examples=["control-room"])],
 ) -> ApiKey:
     """It opens nothing any more after 5 seconds at most. Again is the same as once."""
     try:

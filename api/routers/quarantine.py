@@ -11,7 +11,7 @@ from pydantic import Field
 from api.access import GuardedRoute
 from api.cursors import issue, redeem
 from api.dependencies import Pool
-from api.models.records import Quarantined, QuarantineCounts, QuarantinedMessage, QuarantinePage, ReasonCount
+from api.models.records import QuarantineCounts, Quarantined, QuarantinedMessage, QuarantinePage, ReasonCount
 from api.parameters import BigKey, Paged, ShardName, Span
 from api.problems import not_found
 from api.roles import V1

@@ -55,8 +55,12 @@ class ReportsQuestion(Span):
     max_gap_s: int | None = Field(
         None, ge=1, le=366 * 86_400, description="With `fill`: longer gaps stay empty; by default 3 expected intervals"
     )
-    fields: list[Text] = Field(default_factory=list, description="Only these fields; repeat for several", examples=[["tilt_deg"]])
-    format: Literal["json", "csv"] = Field("json", description="CSV has its times in +08:00 and `next` in the Link header")
+    fields: list[Text] = Field(
+        default_factory=list, description="Only these fields; repeat for several", examples=[["tilt_deg"]]
+    )
+    format: Literal["json", "csv"] = Field(
+        "json", description="CSV has its times in +08:00 and `next` in the Link header"
+    )
     limit: int = Field(1000, ge=1, le=10_000, description="At most so many items", examples=[1000])
     cursor: str | None = Field(None, max_length=400, description="`next` of the page before, unchanged")
 
@@ -84,7 +88,11 @@ class Found:
     "",
     summary="A device's reports",
     response_model=Series,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": "ts,received_at,seq,quality,tilt_deg\n"}}}},
+    responses={
+        200: {
+            "content": {"text/csv": {"schema": {"type": "string"}, "example": "ts,received_at,seq,quality,tilt_deg\n"}}
+        }
+    },
 )
 def list_reports(
     pool: Pool, request: Request, device_id: DeviceIdPath, question: Annotated[ReportsQuestion, Query()]
@@ -114,7 +122,9 @@ def list_reports(
         "items": items,
         "next": following,
     }
-    return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(
+        orjson.dumps(answer, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY), media_type="application/json"
+    )
 
 
 def _consistent(question: ReportsQuestion) -> None:
@@ -142,8 +152,7 @@ def _raw(connection: Connection, device: Found, question: ReportsQuestion) -> tu
         device.family,
         device.columns,
         question.order or "desc",
-        question.bounds
-        | {"device_key": device.key, "reached": reached, "digest": digest, "limit": question.limit + 1},
+        question.bounds | {"device_key": device.key, "reached": reached, "digest": digest, "limit": question.limit + 1},
     )
     following = None
     if len(rows) > question.limit:
@@ -160,7 +169,7 @@ def _bucketed(connection: Connection, device: Found, question: ReportsQuestion) 
         (begin,) = redeem(question, device.device_id, question.cursor, (datetime,))
     first, past = window(connection, width, begin, question.limit)
     if question.fill is not None and past < end:
-        needed = (end - first) // width.about + 1
+        needed = -((first - end) // width.about)
         raise invalid(
             "limit",
             question.limit,
@@ -168,7 +177,11 @@ def _bucketed(connection: Connection, device: Found, question: ReportsQuestion) 
             " take a larger limit (10000 at most), a larger bucket or a shorter range",
         )
     frame = read_buckets(
-        connection, device.family, device.columns, width, {"device_key": device.key, "from": begin, "to": min(end, past)}
+        connection,
+        device.family,
+        device.columns,
+        width,
+        {"device_key": device.key, "from": begin, "to": min(end, past)},
     )
     if question.fill is not None:
         max_gap = timedelta(seconds=question.max_gap_s) if question.max_gap_s is not None else 3 * device.interval
@@ -188,7 +201,14 @@ def _csv(
         for item in items:
             values = [_cell(item["values"].get(name)) for name in device.names]
             extra = orjson.dumps(item["extra"]).decode() if item["extra"] else ""
-            row = [_local(item["ts"]), _local(item["received_at"]), item["seq"], "|".join(item["quality"]), *values, extra]
+            row = [
+                _local(item["ts"]),
+                _local(item["received_at"]),
+                item["seq"],
+                "|".join(item["quality"]),
+                *values,
+                extra,
+            ]
             writer.writerow(row)
     else:
         parts = [(column.name, each) for column in device.columns for each in statistics(column)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingest.reasons import Rejection
 from underfoot.alarms import Severity
 from underfoot.families import FAMILIES, Column
 
@@ -17,6 +18,18 @@ COLORS: dict[Severity, str] = {
 }
 ALARM_STATES = {"unacknowledged": "未确认", "acknowledged": "已确认", "cleared": "已恢复未确认"}
 DEVICE_STATES = {"online": "在线", "offline": "离线", "never_reported": "从未上报"}
+REJECTIONS: dict[str, str] = {
+    Rejection.unknown_topic: "主题不符",
+    Rejection.undecodable: "无法解码",
+    Rejection.empty: "空报文",
+    Rejection.not_an_object: "不是对象",
+    Rejection.values_missing: "缺 values",
+    Rejection.unknown_device: "未登记的设备",
+    Rejection.family_mismatch: "类别与设备不符",
+    Rejection.area_mismatch: "区划与设备不符",
+    Rejection.retained_without_time: "保留消息无时间",
+    Rejection.rejected_by_database: "数据库拒收",
+}
 SINK_STATES = {"working": "正常", "failing": "故障", "disabled": "停用"}
 
 
@@ -79,7 +92,10 @@ def every_field() -> list[Json]:
 def texts(names: dict[str, str]) -> list[Json]:
     """What stands in the database → what people read."""
     return [
-        {"type": "value", "options": {name: {"text": text, "index": i} for i, (name, text) in enumerate(names.items())}}
+        {
+            "type": "value",
+            "options": {str(name): {"text": text, "index": i} for i, (name, text) in enumerate(names.items())},
+        }
     ]
 
 

@@ -282,7 +282,7 @@ def _alarms() -> Json:
             "place": {"displayName": "位置", "custom.minWidth": 180},
             "title": {
                 "displayName": "告警",
-                "links": [link("经过、依据与通知", "${api}/api/v1/alarms/${__data.fields.alarm_key}")],
+                "links": [link("经过、依据与通知", "${api}/api/v1/alarms/${__data.fields.episode_key}")],
             },
             "proof": {"displayName": "依据"},
             "state": {"displayName": "状态", "mappings": fields.texts(fields.ALARM_STATES)},
@@ -298,7 +298,7 @@ def _alarms() -> Json:
                     }
                 ],
             },
-            "alarm_key": {"custom.hidden": True},
+            "episode_key": {"custom.hidden": True},
         },
     )
 
@@ -381,7 +381,7 @@ def _deliveries() -> Json:
         "推送",
         (0, 36, 12, 8),
         "grafana_overview.deliveries",
-        about="每个推送目标：现在欠多少、最久多久；时段内送达、死信、撤销各多少。",
+        about="每个推送目标：现在欠多少、最久多久、死信多少；时段内送达与撤销多少。",
         fields={
             "name": {"displayName": "目标"},
             "channel": {"displayName": "渠道"},
@@ -401,9 +401,9 @@ def _quarantine() -> Json:
         "隔离区",
         (12, 36, 12, 8),
         "grafana_overview.quarantine",
-        about="不能理解的上报，原样保存，可重放。按原因，取最新 5000 条中时段内的。",
+        about="不能理解的上报，原样保存。按原因，取时段内最新的 5000 条。",
         fields={
-            "reason": {"displayName": "原因"},
+            "reason": {"displayName": "原因", "mappings": fields.texts(fields.REJECTIONS)},
             "reports": {"displayName": "条数"},
             "devices": {"displayName": "设备数"},
             "newest": {"displayName": "最近", "unit": "time:MM-DD HH:mm:ss"},

@@ -164,8 +164,8 @@ def table(title: str, box: Box, name: str, *, fields: dict[str, Json], about: st
         [query(name)],
         about=about,
         fields=fields,
-        defaults={"noValue": "—", "custom": {"align": "left", "cellOptions": {"type": "auto"}, "inspect": False}},
-        options={"showHeader": True, "cellHeight": "sm"},
+        defaults={"noValue": "—", "custom": {"align": "left", "inspect": False}},
+        options={"frameIndex": 0, "showHeader": True, "cellHeight": "sm"},
     )
 
 

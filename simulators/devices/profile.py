@@ -26,7 +26,6 @@ class Surroundings:
     """What is around every device at a moment. `strength` of the storm is 0 to 1, `fallen` the share of its
     rain that is down, `fallen_per_h` how fast that grows."""
 
-    wet: bool = False
     strength: float = 0.0
     fallen: float = 0.0
     dark: bool = False

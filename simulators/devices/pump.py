@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from random import Random
 
 from simulators.devices.profile import Forced, Profile, Surroundings, Value
@@ -11,7 +10,6 @@ from simulators.roster import RosterDevice
 _START_M = 2.2
 _STOP_M = 1.2
 _FAULT_CODE = 17
-_OTHER_THAN_FIRST = re.compile(r"(?<!\d)(?!1号)\d+号")
 
 
 class PumpProfile(Profile):
@@ -19,7 +17,7 @@ class PumpProfile(Profile):
 
     def __init__(self, device: RosterDevice, random: Random) -> None:
         super().__init__(device, random)
-        self.gauge = has_forebay_gauge(device)
+        self.gauge = device.forebay_gauge
         self.forebay_m = random.uniform(1.3, 2.0)
         self.rated_a = random.uniform(32, 44)
         self.running = False
@@ -41,7 +39,3 @@ class PumpProfile(Profile):
         if self.gauge:
             values["forebay_level_m"] = forced.get("forebay_level_m", self.forebay_m) + self.noise(0.02)
         return values
-
-
-def has_forebay_gauge(device: RosterDevice) -> bool:
-    return not _OTHER_THAN_FIRST.search(device.asset_name)

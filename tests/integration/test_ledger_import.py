@@ -17,28 +17,26 @@ from underfoot.ledger.columns import LedgerError
 from underfoot.ledger.importer import Count, ImportSummary, LedgerFaultsError, import_ledger
 from underfoot.storage.connect import Connection, connect
 
-COLUMNS = (
-    "device_id,family,area_code,asset_code,asset_name,address,lon,lat,"
-    "owner_unit,maintenance_unit,vendor,model,expected_interval_s"
-).split(",")
+_DEVICE = {"vendor": "", "model": "", "expected_interval_s": ""}
 
 
 def row(device_id: str = "", serial: int = 312, **changes: str) -> dict[str, str]:
-    return {
-        "device_id": device_id,
-        "family": "cover" if device_id else "",
-        "area_code": "410502003",
-        "asset_code": f"4105020103{serial:06d}",
-        "asset_name": f"雨水井{serial:04d}",
-        "address": "人民大道文峰路口东北角",
-        "lon": "114.3528123",
-        "lat": "36.1023456",
-        "owner_unit": "市水务局",
-        "maintenance_unit": "文峰养护所",
-        "vendor": "",
-        "model": "",
-        "expected_interval_s": "",
-    } | changes
+    return (
+        {
+            "device_id": device_id,
+            "family": "cover" if device_id else "",
+            "area_code": "410502003",
+            "asset_code": f"4105020103{serial:06d}",
+            "asset_name": f"雨水井{serial:04d}",
+            "address": "人民大道文峰路口东北角",
+            "lon": "114.3528123",
+            "lat": "36.1023456",
+            "owner_unit": "市水务局",
+            "maintenance_unit": "文峰养护所",
+        }
+        | _DEVICE
+        | changes
+    )
 
 
 @pytest.fixture
@@ -55,9 +53,7 @@ class Ledger:
         self.file = folder / "ledger.csv"
 
     def write(self, *rows: dict[str, str], without: tuple[str, ...] = ()) -> Path:
-        names = [
-            name for name in dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]) if name not in without
-        ]
+        names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in without]
         with self.file.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, names, extrasaction="ignore")
             writer.writeheader()
@@ -110,8 +106,8 @@ def test_areas_assets_and_devices_come_into_being(ledger: Ledger) -> None:
         "文峰养护所",
     )
     assert ledger.query(
-        "SELECT device_id, family, district, shard, asset_code, expected_interval_s FROM devices JOIN assets USING (asset_key)"
-        " ORDER BY 1"
+        "SELECT device_id, family, district, shard, asset_code, expected_interval_s"
+        " FROM devices JOIN assets USING (asset_key) ORDER BY 1"
     ) == [
         ("WF-1", "cover", "410502", "main", "4105020103000001", 86_400),
         ("WF-2", "cover", "410502", "main", "4105020103000001", 86_400),
@@ -249,6 +245,12 @@ def test_bad_rows_are_set_aside_with_their_reason(ledger: Ledger, tmp_path: Path
     assert [(line["原行号"], line["device_id"]) for line in bad] == [("3", "WF-2"), ("4", "WF-1"), ("5", "WF-9")]
     assert "lat = 'x'" in bad[0]["原因"]
 
+    again = tmp_path / "again.csv"
+    import_ledger(ledger.connection, target, actor="tester", bad_rows_to=again)
+    assert (
+        again.read_text(encoding="utf-8-sig").splitlines()[0] == target.read_text(encoding="utf-8-sig").splitlines()[0]
+    )
+
     for line, good in zip(bad, (row("WF-2", 2), row("WF-3", 3), row("WF-9", 9)), strict=True):
         line |= good  # corrected in that very file, which then goes in as it is
     ledger.load(*bad)
@@ -317,7 +319,7 @@ def test_a_baseline_is_of_the_family_and_survives_an_import(ledger: Ledger) -> N
 def test_100_000_rows_take_less_than_15_seconds_of_work(connection: Connection, tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, row())
         writer.writeheader()
         for number in range(100_000):
             writer.writerow(row(f"C{number:06d}" if number % 10 == 0 else "", number))

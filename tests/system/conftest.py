@@ -2,103 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
-COMMAND = str(Path(sys.executable).with_name("underfoot"))
-_KEPT = ("UNDERFOOT_ROOTFS", "UNDERFOOT_TEST_LONG")
+from tests.system.city import PROBE_S, City, write_ledger
+from tests.system.installation import Installation, installed
 
-
-@dataclass
-class Installation:
-    """One installation: its own home, its own ports, its own servers. `environment` may be changed before a command."""
-
-    folder: Path
-    environment: dict[str, str]
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    @property
-    def home(self) -> Path:
-        return Path(self.environment["UNDERFOOT_HOME"])
-
-    @property
-    def api_url(self) -> str:
-        return f"http://127.0.0.1:{self.environment['UNDERFOOT_API_PORT']}"
-
-    def run(self, *arguments: str, succeeds: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `underfoot ARGUMENTS` to its end; it must succeed, or with `succeeds=False` fail."""
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        assert (done.returncode == 0) == succeeds, f"underfoot {' '.join(arguments)}: {done}"
-        return done
-
-    def launch(self, *arguments: str, log: str | None = None) -> subprocess.Popen[str]:
-        """Start `underfoot ARGUMENTS` in a process group of its own, its output in `log`; killed at the test's end."""
-        with (self.folder / (log or f"{arguments[0]}.log")).open("a", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                [COMMAND, *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                text=True,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
-        return found
-
-    def stop_server(self, name: str, *options: str) -> None:
-        """Stop `postgres` or `mosquitto`; options: `--kill`, `--forget-sessions`."""
-        self.run("stack", "stop", name, *options)
-
-    def start_server(self, name: str) -> None:
-        self.run("stack", "start", name)
-
-    def end(self) -> None:
-        for process in self.started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self.run("down")
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
 def installation() -> Iterator[Installation]:
     """An installation on which nothing has been done yet: `run("up")` comes first."""
-    with tempfile.TemporaryDirectory(prefix="underfoot-system-") as name:
-        environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("UNDERFOOT_") or key in _KEPT
-        }
-        environment |= {"UNDERFOOT_HOME": f"{name}/home", "UNDERFOOT_API_PORT": str(free_port())}
-        created = Installation(Path(name), environment)
-        try:
-            yield created
-        finally:
-            created.end()
+    with installed() as created:
+        yield created
 
 
 @pytest.fixture
@@ -108,8 +30,50 @@ def running_stack(installation: Installation) -> Installation:
     return installation
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture(scope="session")
+def city_stack() -> Iterator[Installation]:
+    """A stack whose database `underfoot` holds the small city's ledger, and from now on is only copied."""
+    with installed() as created:
+        created.run("up")
+        ledger = created.folder / "ledger.csv"
+        write_ledger(ledger)
+        created.run("devices", "import", str(ledger))
+        created.environment["UNDERFOOT_PROBE_INTERVAL_S"] = str(PROBE_S)
+        with psycopg.connect(_maintenance(created), autocommit=True) as connection:
+            # TimescaleDB's scheduler keeps a session in every database it finds; one with sessions can't be copied.
+            connection.execute("ALTER DATABASE underfoot ALLOW_CONNECTIONS false")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'underfoot'"
+            )
+        yield created
+
+
+@pytest.fixture
+def city(city_stack: Installation) -> Iterator[City]:
+    """The small city on a fresh database; whatever the test stopped runs again afterwards."""
+    name = f"city_{next(_numbers)}"
+    maintenance = _maintenance(city_stack)
+    record = json.loads((city_stack.home / "stack.json").read_text())
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE underfoot").format(sql.Identifier(name)))
+    own = {"UNDERFOOT_DATABASE_URL": f"{maintenance.rpartition('/')[0]}/{name}", "UNDERFOOT_MQTT_URL": record["mqtt_url"]}
+    before = dict(city_stack.environment)
+    city_stack.environment |= own
+    created = City(city_stack, own["UNDERFOOT_DATABASE_URL"], own["UNDERFOOT_MQTT_URL"])
+    try:
+        created.forget_session()
+        yield created
+    finally:
+        city_stack.end_processes()
+        city_stack.environment.clear()
+        city_stack.environment |= before
+        for server in ("postgres", "mosquitto"):
+            if not json.loads((city_stack.home / "stack.json").read_text())[server]["running"]:
+                city_stack.start_server(server)
+        with psycopg.connect(maintenance, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _maintenance(installation: Installation) -> str:
+    url: str = json.loads((installation.home / "stack.json").read_text())["database_url"]
+    return f"{url.rpartition('/')[0]}/postgres"

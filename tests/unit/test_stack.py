@@ -213,11 +213,8 @@ def our_commands() -> set[str]:
     """Every word that may follow `underfoot`."""
     from underfoot.cli import app
 
-    together = typer.Typer()
-    together.add_typer(app)
-    for entry in entry_points(group="underfoot.commands"):
-        together.add_typer(entry.load())
-    return set(typer.main.get_group(together).commands)
+    groups = [app, *(entry.load() for entry in entry_points(group="underfoot.commands"))]
+    return {word for group in groups for word in typer.main.get_group(group).commands}
 
 
 def test_compose_and_systemd_run_commands_that_exist() -> None:

@@ -11,7 +11,7 @@ import typer
 from psycopg.rows import dict_row
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from underfoot.families import FAMILIES
@@ -50,10 +50,14 @@ def import_file(
 ) -> None:
     """Import a ledger of assets and devices. Importing it again updates what has changed.
 
-    Columns, in English or Chinese (docs/ledger.md has all): device_id 设备编号, family 设备类别, area_code 区划代码,
-    asset_code 部件编码, asset_name 部件名称, address 地址, lon 经度, lat 纬度, owner_unit 权属单位,
-    maintenance_unit 养护单位, vendor 厂商, model 型号, expected_interval_s 上报间隔.
+    Columns, in English or Chinese (docs/ledger.md has all):
+    device_id 设备编号, family 设备类别, area_code 区划代码,
+    asset_code 部件编码, asset_name 部件名称, address 地址, lon 经度, lat 纬度,
+    owner_unit 权属单位, maintenance_unit 养护单位,
+    vendor 厂商, model 型号, expected_interval_s 上报间隔.
+
     A row without a device_id is an asset that has no sensor yet.
+
     Either the whole file is imported or nothing, unless --skip-bad is given.
     """
     target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
@@ -106,7 +110,8 @@ def list_devices(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
         return
-    table = Table("设备编号", "类别", "区划", "部件编码", "名称", "养护单位", "最近上报")
+    titles = ("设备编号", "类别", "区划", "部件编码", "名称", "养护单位", "最近上报")
+    table = Table(*(Column(title, overflow="fold") for title in titles))
     for row in rows:
         last = row["last_report_at"]
         table.add_row(
@@ -204,12 +209,11 @@ def _print_faults(faults: LedgerFaultsError, as_json: bool) -> None:
             )
         )
         return
-    table = Table("行 row", "列 column", "值 value", "允许 allowed")
     for row in faults.first:
         for fault in row.faults:
             label = COLUMNS[fault.column].label if fault.column in COLUMNS else ""
-            table.add_row(str(row.row), f"{label} {fault.column}".strip(), Text(fault.value), Text(fault.allowed))
-    err.print(table)
+            where = f"第 {row.row} 行 row {row.row}  {label} {fault.column}".rstrip()
+            err.print(Text(f"{where} = {fault.value!r}：{fault.allowed}"), soft_wrap=True)
     err.print(Text(str(faults), style="red"))
     more = faults.bad_rows - len(faults.first)
     if more > 0:
@@ -239,6 +243,6 @@ def _print_summary(summary: ImportSummary) -> None:
     if summary.kept_as_attributes:
         out.print(Text(f"作为部件属性保留 · kept as attributes: {'、'.join(summary.kept_as_attributes)}", style="dim"))
     if summary.bad_rows:
-        out.print(Text(f"{summary.bad_rows} 行有误，见 · wrong rows are in {summary.bad_rows_file}", style="yellow"))
+        out.print(Text(f"{summary.bad_rows} 行有误，已写入 · bad rows are in {summary.bad_rows_file}", style="yellow"))
     done = "已导入 imported" if summary.committed else "仅检查，未更改 · checked only, nothing was changed"
     out.print(f"{done}：{summary.rows:,} 行 rows，{summary.seconds:.1f} s", highlight=False)

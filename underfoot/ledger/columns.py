@@ -57,6 +57,9 @@ COLUMNS: dict[str, LedgerColumn] = {
     )
 }
 
+ROW_BEFORE, REASON = "原行号", "原因"
+"""What a file of rows set aside has beside them; ignored when it is imported."""
+
 _UNIT_SUFFIX = {"秒": "s", "s": "s", "分钟": "min", "分": "min", "min": "min", "小时": "h", "时": "h", "h": "h"}
 _FOREIGN_COORDINATES = re.compile(r"gcj|bd-?09|火星|百度|高德|腾讯|高斯|西安80|北京54", re.IGNORECASE)
 
@@ -87,7 +90,10 @@ class Header:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        return tuple(title for title, name in zip(self.titles, self.columns, strict=True) if name is None and title)
+        return tuple(title for index, title in enumerate(self.titles) if self.is_attribute(index))
+
+    def is_attribute(self, index: int) -> bool:
+        return self.columns[index] is None and self.titles[index] not in ("", ROW_BEFORE, REASON)
 
 
 def is_header(cells: list[str]) -> bool:

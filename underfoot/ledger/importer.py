@@ -16,7 +16,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from underfoot.ledger.areas import LEVELS, PROVINCES, way_up
-from underfoot.ledger.columns import Header, LedgerError
+from underfoot.ledger.columns import REASON, ROW_BEFORE, Header, LedgerError
 from underfoot.ledger.reader import FileRow, LedgerFile, open_ledger
 from underfoot.ledger.row import OWN_ASSET_SCHEME, Fault, LedgerRow, parse
 from underfoot.storage.connect import Connection
@@ -177,10 +177,10 @@ def _understand(header: Header, file_row: FileRow) -> tuple[LedgerRow | None, li
         return None, [Fault("", "，".join(beyond), allowed)]
     named: dict[str, str] = dict.fromkeys(header.present, "")
     attributes: dict[str, str] = {}
-    for name, title, cell in zip(header.columns, header.titles, cells, strict=False):
+    for index, (name, cell) in enumerate(zip(header.columns, cells, strict=False)):
         if name is None:
-            if title and cell:
-                attributes[title] = cell
+            if cell and header.is_attribute(index):
+                attributes[header.titles[index]] = cell
         elif name == "expected_interval_s" and cell and header.interval_unit != "s" and cell[-1].isdigit():
             named[name] = cell + header.interval_unit
         else:
@@ -287,10 +287,11 @@ def _write_bad_rows(connection: Connection, path: Path, sheet: str | None, targe
     wanted = next(faults, None)
     with open_ledger(path, sheet) as ledger, target.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        width = len(ledger.header.titles)
-        writer.writerow([*ledger.header.titles, "原行号", "原因"])
+        titles = ledger.header.titles
+        own = [index for index, title in enumerate(titles) if title not in (ROW_BEFORE, REASON)]
+        writer.writerow([*(titles[index] for index in own), ROW_BEFORE, REASON])
         for row in ledger.rows:
             if wanted is not None and row.number == wanted.row:
-                kept = (row.cells + [""] * width)[: max(width, len(row.cells))]
-                writer.writerow([*kept, row.number, wanted.reason()])
+                cells = row.cells + [""] * len(titles)
+                writer.writerow([*(cells[index] for index in own), row.number, wanted.reason()])
                 wanted = next(faults, None)

@@ -73,7 +73,8 @@ def open_ledger(path: Path, sheet: str | None = None) -> Iterator[LedgerFile]:
             elif sheet is not None:
                 raise LedgerError(f"{path}：不是 XLSX，没有工作表 · not an XLSX file: it has no sheets")
             else:
-                yield _open_csv(file, path)
+                with _open_csv(file, path) as ledger:
+                    yield ledger
     except FileNotFoundError:
         raise LedgerError(f"{path}：没有这个文件 · there is no such file") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -83,20 +84,23 @@ def open_ledger(path: Path, sheet: str | None = None) -> Iterator[LedgerFile]:
 # CSV ----------------------------------------------------------------------------------------------------------------
 
 
-def _open_csv(file: BinaryIO, path: Path) -> LedgerFile:
+@contextmanager
+def _open_csv(file: BinaryIO, path: Path) -> Iterator[LedgerFile]:
     encoding = _encoding(file, path)
     progress = _Progress()
     total = file.seek(0, 2)
     file.seek(0)
-    lines = _lines(file, encoding, progress)
-    first = next(lines, "")
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter)
-    rows = _numbered(reader, path)
-    found = _find_header(rows)
-    if found is None:
-        raise _no_header(path)
-    return LedgerFile(*found, total, progress)
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    try:
+        lines = _lines(text, file, progress)
+        start = list(itertools.islice(lines, HEADER_WITHIN_ROWS))
+        delimiter = max(",;\t", key="".join(start).count)
+        found = _find_header(_numbered(csv.reader(itertools.chain(start, lines), delimiter=delimiter), path))
+        if found is None:
+            raise _no_header(path)
+        yield LedgerFile(*found, total, progress)
+    finally:
+        text.detach()
 
 
 def _encoding(file: BinaryIO, path: Path) -> str:
@@ -116,8 +120,8 @@ def _encoding(file: BinaryIO, path: Path) -> str:
     raise LedgerError(f"{path}：不是 UTF-8 或 GB18030 文本 · neither UTF-8 nor GB18030 text, and no XLSX file")
 
 
-def _lines(file: BinaryIO, encoding: str, progress: _Progress) -> Iterator[str]:
-    for line in io.TextIOWrapper(file, encoding=encoding, newline=""):
+def _lines(text: io.TextIOWrapper, file: BinaryIO, progress: _Progress) -> Iterator[str]:
+    for line in text:
         progress.done = file.tell()
         yield line
 

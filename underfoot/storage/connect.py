@@ -16,8 +16,11 @@ set_json_loads(orjson.loads)
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def conninfo(database_url: str, application: str) -> str:
-    """`database_url` with our name for the session and TCP time-outs (a peer that vanished is noticed in about 20 s)."""
+def conninfo(database_url: str, application: str, *, statement_timeout_s: int = 0) -> str:
+    """`database_url` with our name for the session and TCP time-outs (a peer that vanished is noticed in about 20 s).
+
+    `statement_timeout_s` ends a statement that takes longer; 0: none does.
+    """
     return make_conninfo(
         database_url,
         application_name=f"underfoot-{application}",
@@ -27,7 +30,7 @@ def conninfo(database_url: str, application: str) -> str:
         keepalives_interval=5,
         keepalives_count=3,
         tcp_user_timeout=20_000,
-        options="-c timezone=UTC",
+        options=f"-c timezone=UTC -c statement_timeout={statement_timeout_s}s",
     )
 
 
@@ -35,10 +38,16 @@ def connect(database_url: str, application: str, *, autocommit: bool = False) ->
     return psycopg.connect(conninfo(database_url, application), autocommit=autocommit)
 
 
-def open_pool(database_url: str, application: str, *, max_size: int) -> ConnectionPool[Connection]:
+def open_pool(
+    database_url: str, application: str, *, max_size: int, statement_timeout_s: int = 0
+) -> ConnectionPool[Connection]:
     """A pool that is usable at once and survives the database's absence: a request then fails after 3 s."""
     pool: ConnectionPool[Connection] = ConnectionPool(
-        conninfo(database_url, application), min_size=1, max_size=max_size, timeout=3, open=False
+        conninfo(database_url, application, statement_timeout_s=statement_timeout_s),
+        min_size=1,
+        max_size=max_size,
+        timeout=3,
+        open=False,
     )
     pool.open()
     return pool

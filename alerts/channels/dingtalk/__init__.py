@@ -28,7 +28,9 @@ CODES = Codes(
 
 class DingtalkConfig(ChannelConfig):
     url: SecretUrl = Field(description="The robot's webhook address, with its access_token")
-    secret: SecretStr | None = Field(None, min_length=1, description="加签 secret (SEC…), where the robot was given one")
+    secret: SecretStr | None = Field(
+        None, min_length=1, description="加签 secret (SEC…), where the robot was given one"
+    )
     per_minute: int | None = Field(20, ge=1, description="A robot takes 20 messages a minute, then is silenced for ten")
 
     def place(self) -> str:

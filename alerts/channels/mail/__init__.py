@@ -16,13 +16,24 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from alerts.channels.interface import BadMessage, Channel, ChannelConfig, Delivered, Delivery, Outcome, Retry, SinkFailure
+from alerts.channels.interface import (
+    BadMessage,
+    Channel,
+    ChannelConfig,
+    Delivered,
+    Delivery,
+    Outcome,
+    Retry,
+    SinkFailure,
+)
 from alerts.channels.line import Line
 from alerts.messages import message
 
 log = logging.getLogger(__name__)
 
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", max_length=254)]
+Address = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", max_length=254)
+]
 
 
 class MailConfig(ChannelConfig):
@@ -71,7 +82,7 @@ def letter(delivery: Delivery, config: MailConfig) -> EmailMessage:
 
 
 class _Session:
-    """One conversation with the mail server, cut off when its whole time is over: smtplib's own time-out is from byte to byte."""
+    """One conversation with the mail server, cut off in time: smtplib's own time-out is from one byte to the next."""
 
     def __init__(self, config: MailConfig, timeout_s: float) -> None:
         self._config = config
@@ -86,7 +97,9 @@ class _Session:
         self._watch.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._watch.cancel()
         if self._client is not None:
             self._client.close()
@@ -149,7 +162,9 @@ def _judge(error: smtplib.SMTPException | OSError, session: _Session) -> Outcome
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         answers = error.recipients
         said = "; ".join(f"{to}: {code} {_text(answer)}" for to, (code, answer) in answers.items())
-        return SinkFailure(said) if all(code >= 500 for code, _ in answers.values()) else Retry(said, against_sink=False)
+        return (
+            SinkFailure(said) if all(code >= 500 for code, _ in answers.values()) else Retry(said, against_sink=False)
+        )
     if isinstance(error, smtplib.SMTPResponseException):
         said = f"{error.smtp_code} {_text(error.smtp_error)}"
         if error.smtp_code < 500:

@@ -26,20 +26,26 @@ class PlatformConfig(ChannelConfig):
     headers: SecretHeaders = Field(default_factory=dict, description="Fixed headers, e.g. Authorization")
     signer: Signer = Field(default_factory=NoSigner, description="How requests are signed: none, tif, rio")
     callback_url: str | None = Field(None, description="Where the platform reports what became of an event")
-    rename: dict[str, str] = Field(default_factory=dict, description="Other names for fields, as this city's platform has them")
-    also: dict[str, str | int | float | bool] = Field(default_factory=dict, description="Fixed fields that this city's platform wants")
+    rename: dict[str, str] = Field(
+        default_factory=dict, description="Other names for fields, as this city's platform has them"
+    )
+    also: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Fixed fields that this city's platform wants"
+    )
     success_codes: _Codes = Field(frozenset({0, 200}), description="Codes in the answer's body that mean: taken")
     busy_codes: _Codes = Field(frozenset({429}), description="… that mean: later")
-    sink_failure_codes: _Codes = Field(frozenset({401, 403, 404}), description="… that mean: key, token or address is wrong")
-    bad_message_codes: _Codes = Field(frozenset({400, 413, 422}), description="… that mean: this message will never be taken")
+    sink_failure_codes: _Codes = Field(
+        frozenset({401, 403, 404}), description="… that mean: key, token or address is wrong"
+    )
+    bad_message_codes: _Codes = Field(
+        frozenset({400, 413, 422}), description="… that mean: this message will never be taken"
+    )
 
     def place(self) -> str:
         return host(self.url)
 
     def codes(self) -> Codes:
-        return Codes(
-            ("code",), self.success_codes, self.busy_codes, self.sink_failure_codes, self.bad_message_codes
-        )
+        return Codes(("code",), self.success_codes, self.busy_codes, self.sink_failure_codes, self.bad_message_codes)
 
 
 def send(delivery: Delivery, config: PlatformConfig, line: Line) -> Outcome:

@@ -15,7 +15,10 @@ class _Signer(BaseModel):
 
 
 class GatewaySigner(_Signer):
-    """The API gateway of many government clouds: `x-tif-*` or `x-rio-*`, upper(SHA256(timestamp + token + nonce + timestamp))."""
+    """The API gateway of many government clouds (`x-tif-*`, `x-rio-*`).
+
+    signature = upper(SHA256(timestamp + token + nonce + timestamp)).
+    """
 
     kind: Literal["tif", "rio"]
     paasid: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")

@@ -20,7 +20,9 @@ CODES = Codes(fields=("errcode", "code", "StatusCode"), success=frozenset({0, *r
 class WebhookConfig(ChannelConfig):
     url: SecretUrl = Field(description="Where to POST")
     headers: SecretHeaders = Field(default_factory=dict, description="Fixed headers, e.g. Authorization")
-    secret: SecretStr | None = Field(None, min_length=1, description="Sign: X-Underfoot-Signature = sha256=hex(HMAC-SHA256(secret, body))")
+    secret: SecretStr | None = Field(
+        None, min_length=1, description="Sign: X-Underfoot-Signature = sha256=hex(HMAC-SHA256(secret, body))"
+    )
 
     def place(self) -> str:
         return host(self.url)

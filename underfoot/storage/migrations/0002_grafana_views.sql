@@ -124,11 +124,8 @@ FROM (SELECT DISTINCT ON (rule_id) rule_id, body, withdrawn FROM rules ORDER BY 
 CROSS JOIN LATERAL jsonb_array_elements(newest.body -> 'levels') AS level
 WHERE NOT newest.withdrawn AND newest.body ->> 'kind' = 'level';
 
--- By way of shards, so that a time range is found through the key (shard, minute).
 CREATE VIEW dashboard.books AS
-SELECT b.shard, b.minute, b.received, b.redelivered, b.unpacked, b.stored, b.duplicate, b.quarantined, b.late
-FROM shards s
-JOIN books b ON b.shard = s.shard;
+SELECT shard, minute, received, redelivered, unpacked, stored, duplicate, quarantined, late FROM books;
 
 CREATE VIEW dashboard.shards AS
 SELECT shard, caught_up_to, probe_delay_ms, session_known,
@@ -139,10 +136,13 @@ CREATE VIEW dashboard.sinks AS
 SELECT s.sink_key, s.name, s.channel, s.audience, s.maintenance_unit,
     CASE WHEN NOT s.enabled THEN 'disabled' WHEN s.open_until > now() THEN 'failing' ELSE 'working' END AS state,
     coalesce(o.owed, 0) AS owed,
-    extract(epoch FROM now() - o.oldest)::double precision AS oldest_owed_s
+    extract(epoch FROM now() - o.oldest)::double precision AS oldest_owed_s,
+    coalesce(d.dead, 0) AS dead
 FROM sinks s
 LEFT JOIN (SELECT sink_key, count(*) AS owed, min(created_at) AS oldest FROM outbox WHERE state = 'owed' GROUP BY sink_key) o
-    ON o.sink_key = s.sink_key;
+    ON o.sink_key = s.sink_key
+LEFT JOIN (SELECT sink_key, count(*) AS dead FROM outbox WHERE state = 'dead' GROUP BY sink_key) d
+    ON d.sink_key = s.sink_key;
 
 CREATE VIEW dashboard.deliveries AS
 SELECT o.delivery_key, o.sink_key, o.alarm_key, o.episode, o.transition_no, o.notice, o.severity, o.state, o.attempts,

@@ -83,7 +83,7 @@ ORDER BY severity, raised_at;
 
 -- name: alarm_table
 -- purpose: what stays listed, the worst first, then what waits longest
-SELECT severity, place, title, proof, state, age_s, raised_at, maintenance_unit, device_id, alarm_key
+SELECT severity, place, title, proof, state, age_s, raised_at, maintenance_unit, device_id, episode_key
 FROM dashboard.alarms
 WHERE coalesce(district IN (${district:sqlstring}), true)
     AND coalesce(family IN (${family:sqlstring}), true)
@@ -176,14 +176,13 @@ GROUP BY 1
 ORDER BY 1;
 
 -- name: deliveries
--- purpose: by sink: what is owed now, and what became of the deliveries of the range
-SELECT name, channel, audience, sinks.state, owed, oldest_owed_s,
-    coalesce(delivered, 0) AS delivered, coalesce(dead, 0) AS dead, coalesce(dropped, 0) AS dropped
+-- purpose: by sink: what is owed and what died as a letter until now, and what became of the deliveries of the range
+SELECT name, channel, audience, sinks.state, owed, oldest_owed_s, dead,
+    coalesce(delivered, 0) AS delivered, coalesce(dropped, 0) AS dropped
 FROM dashboard.sinks
 LEFT JOIN (
     SELECT sink_key,
         count(*) FILTER (WHERE state = 'delivered') AS delivered,
-        count(*) FILTER (WHERE state = 'dead') AS dead,
         count(*) FILTER (WHERE state = 'dropped') AS dropped
     FROM dashboard.deliveries
     WHERE $__timeFilter(created_at)
@@ -193,10 +192,15 @@ ORDER BY owed DESC, name
 LIMIT 100;
 
 -- name: quarantine
--- purpose: why reports of the range went to quarantine, out of the newest 5000
+-- purpose: why reports of the range went to quarantine, by its newest 5000
 SELECT reason, count(*) AS reports, count(DISTINCT device_id) AS devices, max(received_at) AS newest
-FROM (SELECT reason, device_id, received_at FROM dashboard.quarantine ORDER BY quarantine_key DESC LIMIT 5000) newest
-WHERE $__timeFilter(received_at)
+FROM (
+    SELECT reason, device_id, received_at
+    FROM dashboard.quarantine
+    WHERE $__timeFilter(received_at)
+    ORDER BY received_at DESC, quarantine_key DESC
+    LIMIT 5000
+) newest
 GROUP BY reason
 ORDER BY reports DESC;
 

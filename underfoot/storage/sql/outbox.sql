@@ -73,8 +73,7 @@ RETURNING o.delivery_key;
 -- name: claimed
 -- purpose: claimed deliveries with all that decides whether their receiver is told, and what
 SELECT
-    o.delivery_key, o.sink_key, o.idempotency_key, o.alarm_key, o.episode, o.transition_no, o.notice, o.severity,
-    o.snapshot, o.attempts, o.lease_until,
+    o.delivery_key, o.sink_key, o.idempotency_key, o.notice, o.snapshot, o.attempts, o.lease_until, e.episode_key,
     extract(epoch FROM now() - o.owed_since)::float8 AS owed_for_s,
     e.cleared_at IS NOT NULL AS over,
     EXISTS (
@@ -205,6 +204,6 @@ WHERE s.sink_key = o.sink_key AND o.state = 'dead'
     AND (%(sink)s::text IS NULL OR s.name = %(sink)s)
 RETURNING o.delivery_key;
 
--- name: dead_letters_among
+-- name: states_of
 -- purpose: which of these deliveries exist, and their state
 SELECT delivery_key, state FROM outbox WHERE delivery_key = ANY(%(delivery_keys)s);

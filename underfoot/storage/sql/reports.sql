@@ -16,9 +16,11 @@ WHERE EXISTS (
 -- name: put_latest
 -- purpose: the newest values of each device; a field it did not say this time keeps its last value
 INSERT INTO device_latest AS l (device_key, ts, received_at, seq, quality, "values")
-SELECT device_key, ts, received_at, seq, quality, "values"
+SELECT
+    device_key, 'epoch'::timestamptz + ts_us * interval '1 microsecond',
+    'epoch'::timestamptz + received_us * interval '1 microsecond', seq, quality, "values"
 FROM jsonb_to_recordset(%(rows)s) AS r (
-    device_key int, ts timestamptz, received_at timestamptz, seq bigint, quality smallint, "values" jsonb
+    device_key int, ts_us bigint, received_us bigint, seq bigint, quality smallint, "values" jsonb
 )
 ON CONFLICT (device_key) DO UPDATE SET
     ts = EXCLUDED.ts, received_at = greatest(l.received_at, EXCLUDED.received_at), seq = coalesce(EXCLUDED.seq, l.seq),
@@ -26,6 +28,7 @@ ON CONFLICT (device_key) DO UPDATE SET
 
 -- name: put_heard
 -- purpose: devices that were heard by a late report only: their newest values stay
-UPDATE device_latest l SET received_at = greatest(l.received_at, r.received_at)
-FROM jsonb_to_recordset(%(rows)s) AS r (device_key int, received_at timestamptz)
+UPDATE device_latest l
+SET received_at = greatest(l.received_at, 'epoch'::timestamptz + r.received_us * interval '1 microsecond')
+FROM jsonb_to_recordset(%(rows)s) AS r (device_key int, received_us bigint)
 WHERE l.device_key = r.device_key;

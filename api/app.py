@@ -1,0 +1,48 @@
+"""The API as an ASGI application: one pool, one door, one router a noun."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import document, problems
+from api.envelope import Envelope
+from api.exposition import Exposition
+from api.keys import KeyRing
+from api.readiness import Readiness
+from api.routers import alarms, areas, assets, books, devices, health, keys, quarantine, reports, rules
+from underfoot import __version__
+from underfoot.settings import Settings
+from underfoot.storage.connect import open_pool
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_CONNECTIONS = 16
+STATEMENT_TIMEOUT_S = 30
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API on the database and the broker of `settings`. It starts without either: /readyz says what is missing."""
+    database_url, mqtt_url = settings.require_database(), settings.require_mqtt()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        pool = open_pool(database_url, "api", max_size=MAX_CONNECTIONS, statement_timeout_s=STATEMENT_TIMEOUT_S)
+        app.state.pool = pool
+        app.state.ring = KeyRing(pool)
+        app.state.readiness = Readiness(pool, mqtt_url, settings.receipt_after_s)
+        app.state.exposition = Exposition(pool)
+        yield
+        pool.close()
+
+    # The document is a route of its own, which needs a key; FastAPI's pages would load scripts from elsewhere.
+    app = FastAPI(
+        title="Underfoot", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    problems.install(app)
+    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES)
+    for noun in (health, areas, assets, devices, reports, alarms, rules, quarantine, books, keys):
+        app.include_router(noun.router)
+    app.openapi = lambda: document.describe(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,112 @@
+"""The commands `underfoot api` and `underfoot keys`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import re
+import signal
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api import keys
+from api.app import create_app
+from api.keys import KeyExistsError, UnknownKeyError
+from api.roles import Role
+from api.serving import http_server
+from underfoot.settings import load
+from underfoot.storage.connect import connect
+
+out = Console()
+err = Console(stderr=True)
+
+commands = typer.Typer()
+keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+commands.add_typer(keys_commands, name="keys")
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@commands.command("api")
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Unset: UNDERFOOT_API_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Unset: UNDERFOOT_API_PORT")] = None,
+) -> None:
+    """Serve the HTTP API until told to stop (SIGTERM, Ctrl-C); calls under way are answered first."""
+    settings = load(api_host=host, api_port=port)
+    logging.getLogger("underfoot").setLevel(settings.log_level)
+    application = create_app(settings)
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise SystemExit(0)
+
+    # At SIGTERM uvicorn ends its calls and raises the signal again for whoever had it before: here, an orderly end.
+    signal.signal(signal.SIGTERM, stop)
+    http_server(application, settings.api_host, settings.api_port).run()
+
+
+@keys_commands.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what uses it; the actor in the audit log. Never used twice.")],
+    role: Annotated[
+        Role, typer.Option(help="viewer reads; operator also acknowledges and closes; administrator also manages keys.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print its secret, this once."""
+    if not _NAME.fullmatch(name):
+        err.print(f"[red]NAME = {name!r}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed[/red]", highlight=False)
+        raise typer.Exit(2)
+    try:
+        with connect(load().require_database(), "keys") as connection:
+            key = keys.create(connection, name, role, _actor())
+    except KeyExistsError as error:
+        err.print(f"[red]NAME: {error}[/red]", highlight=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(key.model_dump_json(indent=2))
+        return
+    typer.echo(key.secret)
+    err.print(f"The key {name} ({role.value}). It is shown only now: keep it where its user finds it.", highlight=False)
+
+
+@keys_commands.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """List keys, revoked ones among them. Secrets are not kept, so none is shown."""
+    found: list[keys.ApiKey] = []
+    with connect(load().require_database(), "keys") as connection:
+        while page := keys.listed(connection, found[-1].name if found else "", 1000):
+            found += page
+    if as_json:
+        typer.echo(json.dumps([key.model_dump(mode="json") for key in found], indent=2))
+        return
+    table = Table("name", "role", "created", "revoked")
+    for key in found:
+        shown = key.model_dump(mode="json")
+        table.add_row(key.name, key.role.value, shown["created_at"], shown["revoked_at"] or "")
+    out.print(table)
+
+
+@keys_commands.command("revoke")
+def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json: AsJson = False) -> None:
+    """Make a key useless: it opens nothing any more after 5 seconds at most."""
+    try:
+        with connect(load().require_database(), "keys") as connection:
+            key = keys.revoke(connection, name, _actor())
+    except UnknownKeyError as error:
+        err.print(f"[red]NAME: {error}; `underfoot keys list` shows them[/red]", highlight=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(key.model_dump_json(indent=2))
+        return
+    out.print(f"The key {name} is revoked.", highlight=False)
+
+
+def _actor() -> str:
+    """Who types: the system's user, told apart from a key's name by its prefix."""
+    return f"cli:{getpass.getuser()}"

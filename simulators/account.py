@@ -1,0 +1,70 @@
+"""The fleet's own books: what it sent, counted exactly. A message counts as sent once the broker has acknowledged it.
+
+Distinct is by topic and bytes: what the path must hold once. A repeat is what was sent on purpose a second time; a
+redelivery is what went out again because its connection was lost, which the broker may or may not have twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simulators.message import Message
+from simulators.wire import Acknowledged
+
+
+@dataclass
+class Account:
+    """All numbers are of reports unless they say messages: an array of three is one message, three reports."""
+
+    messages: int = 0
+    sent: int = 0
+    """Distinct reports."""
+    to_store: int = 0
+    to_quarantine: int = 0
+    repeats: int = 0
+    untimed_repeats: int = 0
+    """Of repeats and redeliveries, those that may rightly be stored again: their time is the time of receipt."""
+    redelivered_messages: int = 0
+    by_kind: Counter[str] = field(default_factory=Counter)
+    by_device: Counter[str] = field(default_factory=Counter)
+    puback_s: array[float] = field(default_factory=lambda: array("f"))
+    _seen: set[bytes] = field(default_factory=set)
+
+    def acknowledged(self, done: Iterable[Acknowledged], now_s: float) -> None:
+        for message, sent_at in done:
+            self._count(message)
+            self.puback_s.append(now_s - sent_at)
+
+    def redelivered(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.redelivered_messages += 1
+            if not message.timed:
+                self.untimed_repeats += message.stores
+
+    def _count(self, message: Message) -> None:
+        self.messages += 1
+        identity = hashlib.blake2b(message.topic + b"\0" + message.payload, digest_size=12).digest()
+        if identity in self._seen:
+            self.repeats += message.reports
+            if not message.timed:
+                self.untimed_repeats += message.stores
+            return
+        self._seen.add(identity)
+        self.sent += message.reports
+        self.to_store += message.stores
+        self.to_quarantine += message.quarantines
+        self.by_kind[message.kind] += message.reports
+        self.by_device[message.device_id] += message.reports
+
+    def latencies_ms(self) -> dict[str, float]:
+        """From a message's first writing to the broker's acknowledgement."""
+        if not self.puback_s:
+            return {}
+        p50, p99, worst = np.percentile(np.frombuffer(self.puback_s, np.float32), [50, 99, 100]).tolist()
+        return {"p50": round(p50 * 1000, 3), "p99": round(p99 * 1000, 3), "max": round(worst * 1000, 3)}

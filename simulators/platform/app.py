@@ -1,0 +1,190 @@
+"""The stand-in's HTTP: where events and robot messages go in, and where tests read what became of them.
+
+The two receiving endpoints are `async`: they may be told to keep many requests waiting, which should not cost a thread
+each. They touch nothing that blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Query, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from simulators.platform.access import Access
+from simulators.platform.behaviour import Behaviour, Behaviours
+from simulators.platform.events import Events, answer
+from simulators.platform.records import Records, now_ms
+from simulators.platform.robot import INVALID_MESSAGE, Robots, errcode
+
+
+@dataclass(frozen=True)
+class PlatformSettings:
+    record: Path | None = None
+    """A JSONL file that is appended to; a platform started again on it knows what it had taken."""
+    access: Access = field(default_factory=Access)
+    robot_per_minute: int = 20
+    seed: int = 1
+
+
+class _Json(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+class _NoAnswer(Response):
+    """Begins an answer and hangs up: the client has nothing that it could believe."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
+
+
+def create_app(settings: PlatformSettings | None = None) -> FastAPI:
+    settings = settings or PlatformSettings()
+    app = FastAPI(title="一网统管 stand-in", description=__doc__, version="1")
+    stand_in = _StandIn(settings)
+
+    @app.post("/events", summary="Take an event (what a sink of channel `platform` posts to)")
+    async def take_event(request: Request) -> Response:
+        return await stand_in.event(request)
+
+    @app.post("/cgi-bin/webhook/send", summary="Take a crew's message, as a WeCom robot does")
+    async def take_message(request: Request, key: str | None = None) -> Response:
+        return await stand_in.message(request, key)
+
+    @app.post("/behaviour", summary="Misbehave from now on")
+    def tell(behaviour: Behaviour) -> dict[str, Any]:
+        return {"behaviour": stand_in.behaviours.tell(behaviour)}
+
+    @app.get("/behaviour", summary="How it misbehaves now")
+    def behaviours() -> list[dict[str, Any]]:
+        return stand_in.behaviours.listed()
+
+    @app.delete("/behaviour", summary="Behave again")
+    def behave() -> dict[str, Any]:
+        stand_in.behaviours.forget()
+        return {"code": 0}
+
+    @app.post("/token", summary="Renew the token: what was told to expire_token is over")
+    def renew_token() -> dict[str, Any]:
+        stand_in.behaviours.forget("expire_token")
+        return {"code": 0, "message": "success", "data": {"token": settings.access.token}}
+
+    @app.get("/records", summary="What came, in order, and what became of it")
+    def records(
+        kind: str | None = None,
+        outcome: str | None = None,
+        after: Annotated[int, Query(ge=0, description="The `no` of the last record that is known already")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1_000_000)] = 100_000,
+    ) -> Response:
+        return _Json(stand_in.records.select(kind, outcome, after, limit))
+
+    @app.get("/violations", summary="What must not have come")
+    def violations() -> Response:
+        return _Json(stand_in.records.violations)
+
+    @app.get("/stats", summary="Counts")
+    def stats() -> Response:
+        return _Json(stand_in.stats())
+
+    @app.get("/healthz", summary="Whether it is up")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+async def _body(request: Request) -> dict[str, Any] | None:
+    try:
+        body = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+class _StandIn:
+    def __init__(self, settings: PlatformSettings) -> None:
+        self.access = settings.access
+        self.behaviours = Behaviours(settings.seed)
+        self.records = Records(settings.record)
+        self.events = Events(self.records)
+        self.robots = Robots(self.records, settings.robot_per_minute)
+        self.requests = 0
+        self.first_event_ms: float | None = None
+        self.last_event_ms: float | None = None
+        self.began = time.monotonic()
+
+    async def event(self, request: Request) -> Response:
+        received_ms, push_id = self._arrival(), request.headers.get("x-push-id")
+        body = await _body(request)
+        if body is None:
+            self.records.violation("malformed", received_ms, "the body is no JSON object", None)
+            return _Json(answer(400, "the body is no JSON object"), 400)
+        wait_s, told = self.behaviours.apply("platform", body)
+        await asyncio.sleep(wait_s)
+        if told is not None and told.kind != "lose_answer":
+            self.records.add("event", told.kind, received_ms, push_id=push_id, body=body)
+            return await self._misbehave(told, request, answer)
+        why_not = self.access.refusal(request.headers)
+        if why_not is not None:
+            self.records.add("event", "not_let_in", received_ms, detail=why_not, push_id=push_id, body=body)
+            return _Json(answer(401, why_not), 401)
+        status, said = self.events.take(body, push_id, received_ms)
+        self.first_event_ms = self.first_event_ms or received_ms
+        self.last_event_ms = received_ms
+        return await self._lose(told, request) if told is not None else _Json(said, status)
+
+    async def message(self, request: Request, key: str | None) -> Response:
+        received_ms = self._arrival()
+        body = await _body(request)
+        if body is None:
+            return _Json(errcode(INVALID_MESSAGE, "the body is no JSON object"))
+        wait_s, told = self.behaviours.apply("robot", body)
+        await asyncio.sleep(wait_s)
+        if told is not None and told.kind != "lose_answer":
+            self.records.add("robot", told.kind, received_ms, key=key, body=body)
+            return await self._misbehave(told, request, errcode)
+        said = self.robots.take(body, key, received_ms)
+        return await self._lose(told, request) if told is not None else _Json(said)
+
+    def _arrival(self) -> float:
+        self.requests += 1
+        return now_ms()
+
+    async def _misbehave(
+        self, told: Behaviour, request: Request, say: Callable[[int, str], dict[str, Any]]
+    ) -> Response:
+        if told.kind == "time_out":
+            return await self._lose(told, request)
+        if told.kind == "error_code":
+            return _Json(say(told.code, told.message))
+        if told.kind == "expire_token":
+            return _Json(say(401, "token expired"), 401)
+        headers = {} if told.retry_after_s is None else {"Retry-After": str(told.retry_after_s)}
+        return _Json(say(told.status, told.message), told.status, headers)
+
+    async def _lose(self, told: Behaviour, request: Request) -> Response:
+        until = time.monotonic() + told.delay_s
+        while time.monotonic() < until and not await request.is_disconnected():
+            await asyncio.sleep(0.02)
+        return _NoAnswer()
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "events": len(self.events.platform_nos),
+            "open_events": self.events.open_events,
+            "violations": len(self.records.violations),
+            "outcomes": dict(sorted(self.records.counts.items())),
+            "first_event_ms": self.first_event_ms,
+            "last_event_ms": self.last_event_ms,
+            "up_s": round(time.monotonic() - self.began, 3),
+        }

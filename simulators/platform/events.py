@@ -1,0 +1,131 @@
+"""The platform's own part: takes events, once each, and watches the order of what it is told about an alarm."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from simulators.platform.records import Record, Records
+
+Envelope = dict[str, Any]
+
+
+class PlatformEvent(BaseModel):
+    """What a push must say. More is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event_type: str = Field(min_length=1)
+    location: str
+    lat: float | None = Field(ge=-90, le=90)
+    lon: float | None = Field(ge=-180, le=180)
+    level: int = Field(ge=1, le=4)
+    description: str = Field(min_length=1)
+    time: str = Field(pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$")
+    push_id: str = Field(min_length=1)
+    notice: Literal["raise", "change", "clear"]
+    alarm: str = Field(min_length=1)
+    episode: int = Field(ge=1)
+    transition_no: int = Field(ge=1)
+
+
+@dataclass
+class _AlarmSeen:
+    episode: int = 0
+    transition_no: int = 0
+    open: bool = False
+
+
+class Events:
+    """One event is an (alarm, episode); each has a platform number, which every notice of it is answered with."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.platform_nos: dict[tuple[str, int], str] = {}
+        self._digests: dict[str, tuple[bytes, str]] = {}
+        self._alarms: dict[str, _AlarmSeen] = {}
+        for record in records.earlier:
+            if record["kind"] == "event" and record["outcome"] == "accepted":
+                self._restore(record)
+
+    @property
+    def open_events(self) -> int:
+        return sum(seen.open for seen in self._alarms.values())
+
+    def take(self, body: dict[str, Any], header_push_id: str | None, received_ms: float) -> tuple[int, Envelope]:
+        """The HTTP status and the body of the answer."""
+        try:
+            event = PlatformEvent.model_validate(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            why = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+            return self._refuse(400, "malformed", why, body, received_ms)
+        if header_push_id != event.push_id:
+            why = f"X-Push-Id = {header_push_id!r}, push_id = {event.push_id!r}: must be the same"
+            return self._refuse(400, "push_id_differs", why, body, received_ms)
+        digest = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+        known = self._digests.get(event.push_id)
+        if known is not None:
+            if known[0] != digest:
+                why = f"push_id {event.push_id} came before with another body"
+                return self._refuse(409, "push_id_reused", why, body, received_ms)
+            self.records.add("event", "repeat", received_ms, push_id=event.push_id, platform_no=known[1], body=body)
+            return 200, answer(0, "duplicate", known[1])
+        for why, detail in self._disorder(event):
+            self.records.violation(why, received_ms, detail, body)
+        platform_no = self._number(event)
+        self._digests[event.push_id] = (digest, platform_no)
+        self.records.add("event", "accepted", received_ms, push_id=event.push_id, platform_no=platform_no, body=body)
+        return 200, answer(0, "success", platform_no)
+
+    def _refuse(
+        self, status: int, why: str, detail: str, body: dict[str, Any], received_ms: float
+    ) -> tuple[int, Envelope]:
+        self.records.violation(why, received_ms, detail, body)
+        return status, answer(status, detail)
+
+    def _disorder(self, event: PlatformEvent) -> list[tuple[str, str]]:
+        """What is wrong with the order of this notice; and remember it."""
+        seen = self._alarms.setdefault(event.alarm, _AlarmSeen())
+        what = f"alarm {event.alarm} episode {event.episode} transition {event.transition_no} {event.notice}"
+        before = f"after episode {seen.episode} transition {seen.transition_no}"
+        found: list[tuple[str, str]] = []
+        if event.transition_no <= seen.transition_no or event.episode < seen.episode:
+            found.append(("out_of_order", f"{what} {before}"))
+        if event.notice == "raise":
+            if event.episode == seen.episode:
+                found.append(("raised_twice", what))
+            elif seen.open:
+                found.append(("raised_while_open", f"{what} {before}, which was never cleared"))
+        elif event.episode != seen.episode:
+            found.append(("never_raised", what))
+        elif not seen.open:
+            found.append(("after_clear", what))
+        if event.episode >= seen.episode:
+            seen.open = event.notice != "clear"
+        seen.episode = max(seen.episode, event.episode)
+        seen.transition_no = max(seen.transition_no, event.transition_no)
+        return found
+
+    def _number(self, event: PlatformEvent) -> str:
+        key = (event.alarm, event.episode)
+        if key not in self.platform_nos:
+            day = time.strftime("%Y%m%d", time.gmtime(time.time() + 8 * 3600))
+            self.platform_nos[key] = f"SJ{day}{len(self.platform_nos) + 1:06d}"
+        return self.platform_nos[key]
+
+    def _restore(self, record: Record) -> None:
+        event = PlatformEvent.model_validate(record["body"])
+        digest = hashlib.sha256(orjson.dumps(record["body"], option=orjson.OPT_SORT_KEYS)).digest()
+        self._digests[event.push_id] = (digest, record["platform_no"])
+        self.platform_nos[event.alarm, event.episode] = record["platform_no"]
+        self._disorder(event)
+
+
+def answer(code: int, message: str, platform_no: str | None = None) -> Envelope:
+    return {"code": code, "message": message, "data": {"platform_no": platform_no} if platform_no else None}

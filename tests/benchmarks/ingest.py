@@ -1,0 +1,149 @@
+"""How fast, at what cost and with what delay reports become durable."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+from deploy import sandbox
+from tests.benchmarks.figures import Figure, median, percentile
+from tests.benchmarks.rig import Rig, Watched, rig, underfoot, wait_for
+from underfoot.topics import REPORT_FILTER
+
+DEVICES = 20_000
+REPORTS = 120_000
+REPEATS = 3
+STEADY_RATE = 2_000
+STEADY_S = 20
+
+
+def figures() -> list[Figure]:
+    noop, noop_cpu, noop_rss, in_c, durable, cpu, rss = ([] for _ in range(7))  # type: list[list[float]]
+    with rig(DEVICES) as made:
+        for repeat in range(REPEATS):
+            rate, used, peak = _noop(made, repeat)
+            noop.append(rate)
+            noop_cpu.append(used)
+            noop_rss.append(peak)
+            in_c.append(_mosquitto_sub(made, repeat))
+            rate, used, peak = _durable(made, repeat)
+            durable.append(rate)
+            cpu.append(used)
+            rss.append(peak)
+        delays, receipts = _steady(made)
+    return [
+        Figure("ingest.durable_reports_per_s", median(durable), "reports/s", "paho_noop", median(noop)),
+        Figure("ingest.durable_vs_c", median(durable), "reports/s", "mosquitto_sub", median(in_c)),
+        Figure("ingest.cpu_us_per_report", median(cpu), "µs", "paho_noop", median(noop_cpu)),
+        Figure(
+            "ingest.publish_to_commit_p50_ms", percentile(delays, 0.5), "ms", "publish_to_receipt_p50", percentile(receipts, 0.5)
+        ),
+        Figure(
+            "ingest.publish_to_commit_p99_ms",
+            percentile(delays, 0.99),
+            "ms",
+            "publish_to_receipt_p99",
+            percentile(receipts, 0.99),
+        ),
+        Figure("ingest.peak_rss_mb", median(rss), "MB", "paho_noop", median(noop_rss)),
+    ]
+
+
+def _load(made: Rig, reports: int, seed: int, rate: float = 0) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.benchmarks.load", "--url", made.mqtt_url, "--reports", str(reports)]
+    command += ["--devices", str(DEVICES), "--seed", str(seed), "--rate", str(rate)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def _began(load: subprocess.Popen[bytes]) -> float:
+    output, _ = load.communicate(timeout=300)
+    return float(json.loads(output)["began"])
+
+
+def _noop(made: Rig, repeat: int) -> tuple[float, float, float]:
+    """Messages/s, CPU µs a message and peak MB of a consumer in Python that does nothing."""
+    made.restart_broker()
+    consumer = [sys.executable, "-m", "tests.benchmarks.noop", made.mqtt_url, REPORT_FILTER, str(REPORTS)]
+    with made.run(*consumer, log="noop") as watched:
+        assert watched.process.stdout is not None
+        assert watched.process.stdout.readline() == b"ready\n"
+        began = _began(_load(made, REPORTS, repeat))
+        answer = watched.answer()
+    return REPORTS / (answer["ended"] - began), answer["cpu_s"] / REPORTS * 1e6, answer["peak_rss_mb"]
+
+
+def _mosquitto_sub(made: Rig, repeat: int) -> float:
+    """Messages/s of the broker's own client in C, whose output goes nowhere."""
+    made.restart_broker()
+    url = urlsplit(made.mqtt_url)
+    program = ["/usr/bin/mosquitto_sub", "-h", "127.0.0.1", "-p", str(url.port), "-q", "1", "-t", REPORT_FILTER]
+    program += ["-i", "mosquitto-sub", "-c", "-C", str(REPORTS), "-F", ""]
+    consumer = subprocess.Popen(sandbox.command(made.rootfs, program), stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(1.0)
+        began = _began(_load(made, REPORTS, repeat))
+        consumer.wait(300)
+        return REPORTS / (time.time() - began)
+    finally:
+        consumer.kill()
+        consumer.wait()
+
+
+def _durable(made: Rig, repeat: int) -> tuple[float, float, float]:
+    """Reports/s from publish to commit and acknowledgement, CPU µs a report and peak MB of `underfoot ingest`."""
+    made.restart_broker()
+    before = _stored(made)
+    with made.run(underfoot(), "ingest", log="ingest") as watched:
+        _wait_until_ready(made)
+        cpu_before = watched.cpu_s()
+        began = _began(_load(made, REPORTS, 100 + repeat))
+        wait_for(lambda: _stored(made) - before >= REPORTS, 300, "all reports stored")
+        took = _last_commit(made) - began
+        cpu_us = (watched.cpu_s() - cpu_before) / REPORTS * 1e6
+        peak = watched.peak_rss_mb()
+    assert _stored(made) - before == REPORTS
+    return REPORTS / took, cpu_us, peak
+
+
+def _steady(made: Rig) -> tuple[list[float], list[float]]:
+    """Milliseconds from publish to commit, and from publish to receipt, of each report at a steady rate."""
+    made.restart_broker()
+    with made.run(underfoot(), "ingest", log="ingest") as watched:
+        _wait_until_ready(made)
+        before = _stored(made)
+        began = _began(_load(made, STEADY_RATE * STEADY_S, 1000, STEADY_RATE))
+        wait_for(lambda: _stored(made) - before >= STEADY_RATE * STEADY_S, 120, "all reports stored")
+        _still_running(watched)
+    query = " UNION ALL ".join(
+        "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts) * 1000, extract(epoch FROM received_at - ts) * 1000"
+        f" FROM report_{family} WHERE ts >= to_timestamp({began})"
+        for family in ("cover", "road", "lamp", "pipe")
+    )
+    with made.connect() as connection:
+        rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
+    return [float(row[0]) for row in rows], [float(row[1]) for row in rows]
+
+
+def _wait_until_ready(made: Rig) -> None:
+    """The shard is held and its session subscribed: a probe of this tenure has come back."""
+    since = time.time()
+    wait_for(
+        lambda: bool(made.value(f"SELECT coalesce(caught_up_to > to_timestamp({since}), false) FROM shards")),
+        60,
+        "ingest ready",
+    )
+
+
+def _stored(made: Rig) -> int:
+    return int(made.value("SELECT coalesce(sum(stored), 0) FROM books"))
+
+
+def _last_commit(made: Rig) -> float:
+    return float(made.value("SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM books ORDER BY minute DESC LIMIT 1"))
+
+
+def _still_running(watched: Watched) -> None:
+    assert watched.process.poll() is None, "ingest has ended"

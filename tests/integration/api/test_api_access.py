@@ -1,0 +1,101 @@
+"""The door: every route × every role, and what is no key."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from api.access import GuardedRoute
+from api.app import create_app
+from api.roles import NEEDED, Role
+from tests.integration.api.served import Served, problem
+from underfoot.settings import load
+
+_ARGUMENTS = {
+    "{code}": "410502",
+    "{asset_key}": "1",
+    "{device_id}": "cover-0312",
+    "{episode_key}": "2",
+    "{rule_id}": "cover.tilt",
+    "{quarantine_key}": "1",
+    "{name}": "nobody",
+}
+
+
+def _called(path: str) -> str:
+    for placeholder, argument in _ARGUMENTS.items():
+        path = path.replace(placeholder, argument)
+    assert "{" not in path
+    return path
+
+
+def _served_routes() -> set[tuple[str, str]]:
+    app = create_app(load(database_url="postgresql://nobody@127.0.0.1:1/none", mqtt_url="mqtt://127.0.0.1:1"))
+    found = set()
+    for context in iter_route_contexts(app.routes):
+        assert isinstance(context.original_route, GuardedRoute), f"{context.path} is not guarded"
+        assert isinstance(context.original_route, APIRoute)
+        found |= {(method, str(context.path)) for method in context.methods or ()}
+    return found
+
+
+def test_every_route_is_guarded_and_stands_in_the_table_and_the_table_has_no_other() -> None:
+    assert _served_routes() == set(NEEDED)
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_every_route_admits_the_roles_it_names_and_no_other(city: Served, role: Role | None) -> None:
+    for (method, path), needed in sorted(NEEDED.items()):
+        answer = city.call(method, _called(path), role)
+        if needed is None:
+            assert answer.status_code in (200, 503), path
+        elif role is None:
+            problem(answer, 401, "no-key")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        elif not role.may(needed):
+            told = problem(answer, 403, "role-too-low")["detail"]
+            assert needed.value in told
+            assert f"the-{role.value}" in told
+        else:
+            assert answer.status_code not in (401, 403), (method, path, answer.text)
+            assert answer.status_code < 500, (method, path, answer.text)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Basic dXNlcjpwYXNz",
+        "Bearer uf_short",
+        "Bearer " + "x" * 46,
+        "uf_" + "x" * 43,
+        "Bearer uf_" + "x" * 43,
+    ],
+)
+def test_what_is_no_key_is_refused(api: Served, header: str) -> None:
+    answer = httpx.get(f"{api.url}/api/v1/devices", headers={"Authorization": header})
+    problem(answer, 401, "no-key")
+
+
+def test_a_key_is_refused_before_the_body_is_read(api: Served) -> None:
+    answer = httpx.post(f"{api.url}/api/v1/keys", content=b"{not json")
+    problem(answer, 401, "no-key")
+
+
+def test_a_revoked_key_opens_nothing_after_five_seconds(api: Served) -> None:
+    assert api.get("/api/v1/devices").status_code == 200
+    api.run("UPDATE api_keys SET revoked_at = now() WHERE name = 'the-viewer'")
+    revoked_at = time.monotonic()
+    while api.get("/api/v1/devices").status_code == 200:
+        assert time.monotonic() - revoked_at < 5
+        time.sleep(0.1)
+    problem(api.get("/api/v1/devices"), 401, "no-key")
+
+
+def test_a_key_made_a_moment_ago_opens_at_once(api: Served) -> None:
+    secret = api.post("/api/v1/keys", Role.administrator, {"name": "new", "role": "viewer"}).json()["secret"]
+    assert api.call("GET", "/api/v1/devices", secret=secret).status_code == 200

@@ -1,0 +1,112 @@
+"""The product as its user has it: a command, its environment, the servers and processes that it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMAND = str(Path(sys.executable).with_name("underfoot"))
+_KEPT = ("UNDERFOOT_ROOTFS", "UNDERFOOT_TEST_LONG")
+
+
+@dataclass
+class Installation:
+    """One installation: its own home, its own ports, its own servers. `environment` may be changed before a command."""
+
+    folder: Path
+    environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["UNDERFOOT_HOME"])
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.environment['UNDERFOOT_API_PORT']}"
+
+    def run(self, *arguments: str, succeeds: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run `underfoot ARGUMENTS` to its end; it must succeed, or with `succeeds=False` fail."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert (done.returncode == 0) == succeeds, f"underfoot {' '.join(arguments)}: {done}"
+        return done
+
+    def launch(self, *arguments: str, log: str | None = None) -> subprocess.Popen[str]:
+        """Start `underfoot ARGUMENTS` in a process group of its own, its output in `log`; killed at the test's end."""
+        with (self.folder / (log or f"{arguments[0]}.log")).open("a", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                [COMMAND, *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return found
+
+    def stop_server(self, name: str, *options: str) -> None:
+        """Stop `postgres` or `mosquitto`; options: `--kill`, `--forget-sessions`."""
+        self.run("stack", "stop", name, *options)
+
+    def start_server(self, name: str) -> None:
+        self.run("stack", "start", name)
+
+    def end_processes(self) -> None:
+        """Kill whatever was launched and still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.started.clear()
+
+    def end(self) -> None:
+        self.end_processes()
+        self.run("down")
+
+
+@contextmanager
+def installed() -> Iterator[Installation]:
+    """An installation on which nothing has been done yet; at the end nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="underfoot-system-") as name:
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("UNDERFOOT_") or key in _KEPT
+        }
+        environment |= {"UNDERFOOT_HOME": f"{name}/home", "UNDERFOOT_API_PORT": str(free_port())}
+        created = Installation(Path(name), environment)
+        try:
+            yield created
+        finally:
+            created.end()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

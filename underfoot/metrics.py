@@ -1,0 +1,85 @@
+"""The names of metrics, written down once: what each means is its help text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as Prometheus sees it. A counter's name ends in `_total`; units are in the name."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+DATABASE_UP = Metric(
+    "underfoot_database_up", "gauge", "1 when the figures below could be read from the database, else 0."
+)
+
+RECEIVED = Metric(
+    "underfoot_messages_received_total", "counter", "Messages received, counted before decoding.", ("shard",)
+)
+REDELIVERED = Metric(
+    "underfoot_messages_redelivered_total",
+    "counter",
+    "Of the received, marked as redelivered by the broker.",
+    ("shard",),
+)
+UNPACKED = Metric(
+    "underfoot_reports_unpacked_total", "counter", "Reports beyond the first that array payloads held.", ("shard",)
+)
+STORED = Metric("underfoot_reports_stored_total", "counter", "Reports stored.", ("shard",))
+DUPLICATE = Metric("underfoot_reports_duplicate_total", "counter", "Reports that were stored already.", ("shard",))
+QUARANTINED = Metric(
+    "underfoot_reports_quarantined_total", "counter", "Reports and messages set aside, by the books.", ("shard",)
+)
+LATE = Metric(
+    "underfoot_reports_late_total", "counter", "Of the stored, older than their device's newest report.", ("shard",)
+)
+QUARANTINE = Metric("underfoot_quarantine_messages", "gauge", "Messages in quarantine, by reason.", ("reason",))
+
+ALARMS_OPEN = Metric(
+    "underfoot_alarms_open", "gauge", "Open alarms (episodes) by severity: blue, yellow, orange, red.", ("severity",)
+)
+
+DELIVERIES_OWED = Metric("underfoot_deliveries_owed", "gauge", "Deliveries not yet settled, by sink.", ("sink",))
+DELIVERIES_DEAD = Metric(
+    "underfoot_deliveries_dead", "gauge", "Deliveries given up (dead letters), by sink.", ("sink",)
+)
+DELIVERY_OLDEST_S = Metric(
+    "underfoot_delivery_oldest_owed_seconds",
+    "gauge",
+    "Age of the oldest undelivered delivery, by sink; 0: none is owed.",
+    ("sink",),
+)
+
+SHARD_BEHIND_S = Metric(
+    "underfoot_shard_behind_seconds",
+    "gauge",
+    "Time since all that the broker had was committed (caught_up_to).",
+    ("shard",),
+)
+PROBE_DELAY_S = Metric(
+    "underfoot_shard_probe_delay_seconds", "gauge", "Publish to commit of the shard's last probe.", ("shard",)
+)
+
+DEVICES = Metric("underfoot_devices", "gauge", "Registered devices by family and status.", ("family", "status"))
+
+HTTP_REQUESTS = Metric(
+    "underfoot_http_requests_total",
+    "counter",
+    "HTTP requests answered by this API process, by method, route template and status.",
+    ("method", "route", "status"),
+)
+HTTP_DURATION_S = Metric(
+    "underfoot_http_request_duration_seconds",
+    "histogram",
+    "How long this API process took to answer, by method and route template.",
+    ("method", "route"),
+)
+
+METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if isinstance(each, Metric))

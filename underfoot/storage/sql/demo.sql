@@ -1,0 +1,80 @@
+-- What `underfoot demo` shows while it plays, and what it judges itself by at the end. Read only.
+
+-- name: books
+-- purpose: the books of all shards and minutes together
+SELECT coalesce(sum(received), 0), coalesce(sum(redelivered), 0), coalesce(sum(unpacked), 0), coalesce(sum(stored), 0),
+    coalesce(sum(duplicate), 0), coalesce(sum(quarantined), 0), coalesce(sum(late), 0)
+FROM books;
+
+-- name: distinct_quarantined
+-- purpose: reports in quarantine, however often they came
+SELECT count(DISTINCT digest) FROM quarantine;
+
+-- name: shards
+-- purpose: whether every shard is at work, and how long a probe took from publish to commit
+SELECT bool_and(caught_up_to IS NOT NULL), max(extract(epoch FROM now() - caught_up_to))::float8, max(probe_delay_ms)
+FROM shards;
+
+-- name: open_alarms
+-- purpose: open alarms, the worst and the oldest first
+SELECT severity, title, place, asset_name, proof, extract(epoch FROM now() - raised_received_at)::float8 AS age_s
+FROM dashboard.episodes
+WHERE open
+ORDER BY severity DESC, raised_at, episode_key
+LIMIT %(limit)s;
+
+-- name: count_alarms
+-- purpose: open episodes by severity, and how many there have been in all
+SELECT severity, count(*) FILTER (WHERE cleared_at IS NULL), count(*) FROM episodes GROUP BY severity;
+
+-- name: happened_since
+-- purpose: what was raised and what ended since the last look, for a terminal that only takes lines
+SELECT t.transition_key, t.to_state = 'normal' AS over, t.severity, e.title, e.place, e.proof
+FROM transitions t
+JOIN dashboard.episodes e USING (alarm_key, episode)
+WHERE t.region = 'condition' AND t.transition_key > %(after)s
+    AND (t.to_state = 'normal' OR (t.to_state = 'active' AND t.from_state IN ('normal', 'pending')))
+    AND t.from_state <> t.to_state
+ORDER BY t.transition_key;
+
+-- name: deliveries
+-- purpose: what each audience was told, is owed, and will never get
+SELECT s.audience, count(*) FILTER (WHERE o.state = 'delivered'), count(*) FILTER (WHERE o.state = 'owed'),
+    count(*) FILTER (WHERE o.state = 'dead'), count(*) FILTER (WHERE o.state = 'dropped')
+FROM sinks s LEFT JOIN outbox o USING (sink_key)
+GROUP BY s.audience;
+
+-- name: waiting
+-- purpose: what has not come to rest yet: deliveries owed, commands not consumed
+SELECT (SELECT count(*) FROM outbox WHERE state = 'owed'), (SELECT count(*) FROM inbox WHERE consumed_at IS NULL);
+
+-- name: raised_episodes
+-- purpose: every episode there was, with what proved it and when that was published, decided, and owed to the platform
+SELECT al.alarm_key, e.episode, al.rule_id, coalesce(d.device_id, al.subject_kind) AS subject, e.title, e.worst_severity,
+    e.cleared_at IS NOT NULL AS cleared, t.reason, (e.proof ->> 'ts')::timestamptz AS proof_ts, t.committed_at,
+    EXISTS (
+        SELECT FROM outbox o JOIN sinks s USING (sink_key)
+        WHERE s.audience = 'platform' AND o.alarm_key = e.alarm_key AND o.episode = e.episode
+    ) AS is_case
+FROM episodes e
+JOIN alarms al USING (alarm_key)
+LEFT JOIN devices d ON d.device_key = al.device_key
+LEFT JOIN LATERAL (
+    SELECT reason, committed_at FROM transitions
+    WHERE alarm_key = e.alarm_key AND episode = e.episode AND region = 'condition' AND to_state = 'active' ORDER BY transition_no LIMIT 1
+) AS t ON true
+ORDER BY e.raised_at, e.episode_key;
+
+-- name: last_crew_delivery
+-- purpose: the newest message that a crew was sent
+SELECT s.maintenance_unit, o.snapshot, e.episode_key, o.settled_at
+FROM outbox o
+JOIN sinks s USING (sink_key)
+LEFT JOIN episodes e USING (alarm_key, episode)
+WHERE s.audience = 'crew' AND o.state = 'delivered'
+ORDER BY o.settled_at DESC, o.delivery_key DESC
+LIMIT 1;
+
+-- name: maintenance_units
+-- purpose: the crews that there are
+SELECT DISTINCT maintenance_unit FROM assets JOIN devices USING (asset_key) WHERE maintenance_unit <> '' ORDER BY 1;
