@@ -47,24 +47,30 @@ class Transition:
     at_us: int
     received_us: int
     proof: Proof
-    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class LateOpen:
-    """An open late hazard of a device: the rule whose limit the late report reached."""
+class LateFound:
+    """A late report of a device reaches a limit of `of_rule`, which has no open episode."""
 
+    slot: int
     of_rule: str
+    proof: Proof
 
 
 @dataclass
 class Outcome:
-    """What a batch would change: recorded in its transaction, applied to memory after its commit."""
+    """What a batch would change: recorded in its transaction, applied to memory with it.
+
+    `late_found` may be on record already, which only the database knows: `raise_late` makes transitions of what is not.
+    `late` is, by slot, the rules that late reports have left unanswered; none: the late hazard is over.
+    """
 
     transitions: list[Transition] = field(default_factory=list)
     states: dict[tuple[str, int], State] = field(default_factory=dict)
     offline: dict[int, bool] = field(default_factory=dict)
-    late: dict[int, LateOpen | None] = field(default_factory=dict)
+    late_found: list[LateFound] = field(default_factory=list)
+    late: dict[int, frozenset[str]] = field(default_factory=dict)
     windows: dict[tuple[str, int], list[tuple[int, float]]] = field(default_factory=dict)
     newest: dict[int, int] = field(default_factory=dict)
     latest_rows: list[int] = field(default_factory=list)
@@ -148,7 +154,7 @@ class Evaluator:
             level.rule.field: np.zeros(0) for level in self.levels.values() if level.rule.against_baseline
         }
         self.offline: set[int] = set()
-        self.late: dict[int, LateOpen] = {}
+        self.late: dict[int, frozenset[str]] = {}
         self.windows: dict[tuple[str, int], list[tuple[int, float]]] = {}
         self.longest_window_us = {
             level.rule.field: max(
@@ -176,21 +182,45 @@ class Evaluator:
 
     def judge(self, reports: Reports) -> Outcome:
         """What these new reports change. Late ones (older than the device's newest) change no condition; a hazard
-        that only they show is raised for an operator to check."""
+        that only they show is to be raised for an operator to check."""
         outcome = Outcome()
         if not len(reports):
             return outcome
-        order = np.lexsort((reports.ts_us, reports.slot))
-        late = (reports.ts_us < self.newest_us[reports.slot]) & ~reports.substituted
-        outcome.late_rows = [int(row) for row in np.flatnonzero(late)]
-        in_order: Rows = order[~late[order]]
+        in_turn, late = self._in_turn(reports)
+        outcome.late_rows = np.flatnonzero(late).tolist()
+        in_order: Rows = in_turn[~late[in_turn]]
         self._note_newest(reports, in_order, outcome)
-        self._extend_windows(reports, order, outcome)
-        for level in self.levels.values():
-            self._judge_level(level, self._measure(level, reports, outcome), reports, in_order, late, outcome)
+        sums = self._sums_over_time(reports, in_turn, outcome)
+        measures: dict[str, Floats] = {}
+        for rule_id, level in self.levels.items():
+            measures[rule_id] = self._measure(level, reports, sums)
+            self._judge_level(level, measures[rule_id], reports, in_order, late, outcome)
         self._end_silence(reports, outcome)
-        self._end_late_hazards(reports, in_order, outcome)
+        self._answer_late(reports, in_order, measures, outcome)
         return outcome
+
+    def _in_turn(self, reports: Reports) -> tuple[Rows, NDArray[np.bool_]]:
+        """The reports device by device in the order in which they count, and which of them are late.
+
+        Messages count in order of arrival, wherever a batch ends; the reports of one message (an array) by their
+        time. After a report whose time was substituted nothing older speaks, however far ahead its clock was.
+        """
+        ts_us, substituted = reports.ts_us, reports.substituted
+        by_device: Rows = np.argsort(reports.slot, kind="stable")
+        slots, times = reports.slot[by_device], ts_us[by_device]
+        late = (ts_us < self.newest_us[reports.slot]) & ~substituted
+        set_back = substituted & (ts_us < self.newest_us[reports.slot])
+        if not set_back.any() and not ((slots[1:] == slots[:-1]) & (times[1:] < times[:-1])).any():
+            return by_device, late
+        received = reports.received_us[by_device]
+        message = np.cumsum(np.append(True, received[1:] != received[:-1]) | substituted[by_device])
+        in_turn: Rows = by_device[np.lexsort((times, message, slots))]
+        newest: dict[int, int] = {}
+        for row, slot in zip(in_turn.tolist(), reports.slot[in_turn].tolist(), strict=True):
+            late[row] = ts_us[row] < newest.get(slot, self.newest_us[slot]) and not substituted[row]
+            if not late[row]:
+                newest[slot] = int(ts_us[row])
+        return in_turn, late
 
     def _note_newest(self, reports: Reports, in_order: Rows, outcome: Outcome) -> None:
         if len(in_order):
@@ -199,15 +229,9 @@ class Evaluator:
             outcome.latest_rows = last.tolist()
             outcome.newest = dict(zip(reports.slot[last].tolist(), reports.ts_us[last].tolist(), strict=True))
 
-    def _measure(self, level: _Level, reports: Reports, outcome: Outcome) -> Floats:
+    def _measure(self, level: _Level, reports: Reports, sums: dict[tuple[str, float], Floats]) -> Floats:
         rule = level.rule
-        value = reports.columns[rule.field]
-        if rule.sum_over_s is not None:
-            span = int(rule.sum_over_s * 1e6)
-            value = value.copy()
-            for row in np.flatnonzero(~np.isnan(value)):
-                window = outcome.windows[rule.field, int(reports.slot[row])]
-                value[row] = _sum_over(window, int(reports.ts_us[row]), span)
+        value = reports.columns[rule.field] if rule.sum_over_s is None else sums[rule.field, rule.sum_over_s]
         if rule.against_baseline:
             value = np.abs(value - self.baseline[rule.field][reports.slot])
         return level.guarded(value, reports.columns)
@@ -231,9 +255,7 @@ class Evaluator:
         moving = np.isin(slots, slots[matters & ~late]) & known & ~late
         for row in in_order[moving[in_order]]:
             self._step(level, int(slots[row]), float(measure[row]), int(row), reports, outcome)
-        if self.late_hazard is not None:
-            for row in np.flatnonzero(matters & late & (reached > 0)):
-                self._judge_late(level, int(reached[row]), int(row), reports, outcome)
+        self._find_late(level, measure, reached, np.flatnonzero(matters & late & (reached > 0)), reports, outcome)
 
     def _step(self, level: _Level, slot: int, value: float, row: int, reports: Reports, outcome: Outcome) -> None:
         key = (level.rule.rule_id, slot)
@@ -245,36 +267,22 @@ class Evaluator:
             outcome.states[key] = after
         outcome.transitions += (self._transition(level, slot, change) for change in changes)
 
-    def _judge_late(self, level: _Level, reached: int, row: int, reports: Reports, outcome: Outcome) -> None:
-        assert self.late_hazard is not None  # noqa: S101 - the caller has checked
-        in_force, rule = self.late_hazard
-        slot = int(reports.slot[row])
-        state = outcome.states.get((level.rule.rule_id, slot)) or level.states.get(slot, NORMAL)
-        is_open = outcome.late.get(slot, self.late.get(slot)) is not None
-        if is_open or state.level or level.severity(reached) < Severity[rule.of_at_least]:
+    def _find_late(
+        self, level: _Level, measure: Floats, reached: NDArray[np.intp], rows: Rows, reports: Reports, outcome: Outcome
+    ) -> None:
+        if self.late_hazard is None:
             return
-        proof = self._proof(level, level.sign * float(reports.columns[level.rule.field][row]), row, reports)
-        proof["of_rule"] = level.rule.rule_id
-        outcome.late[slot] = LateOpen(level.rule.rule_id)
-        outcome.transitions.append(
-            Transition(
-                SubjectKind.device,
-                int(self.device_key[slot]),
-                in_force,
-                Reason.late_hazard,
-                Condition.normal,
-                Condition.active,
-                0,
-                Severity[rule.severity],
-                int(reports.ts_us[row]),
-                int(reports.received_us[row]),
-                proof,
-                late=True,
-            )
-        )
+        rule_id, least = level.rule.rule_id, Severity[self.late_hazard[1].of_at_least]
+        for row in rows.tolist():
+            slot = int(reports.slot[row])
+            state = outcome.states.get((rule_id, slot)) or level.states.get(slot, NORMAL)
+            if state.level == 0 and level.severity(int(reached[row])) >= least:
+                proof = self._proof(level, float(measure[row]), row, reports)
+                outcome.late_found.append(LateFound(slot, rule_id, {**proof, "of_rule": rule_id}))
 
     def _proof(self, level: _Level, value: float, row: int, reports: Reports) -> Proof:
-        column = level.rule.column
+        column, equals = level.rule.column, level.rule.equals
+        raw = float(reports.columns[column.name][row])
         reached = max(bisect_right(level.limits.reach, value), 1)
         return {
             "ts_us": int(reports.ts_us[row]),
@@ -282,8 +290,8 @@ class Evaluator:
             "field": column.name,
             "label": column.label,
             "unit": column.unit,
-            "value": _number(level.sign * value if np.isfinite(value) else reports.columns[column.name][row]),
-            "limit": level.rule.levels[reached - 1].limit,
+            "value": _number(level.sign * value if np.isfinite(value) and equals is None else raw),
+            "limit": level.rule.levels[reached - 1].limit if equals is None else float(equals),
             "values": reports.values[row],
         }
 
@@ -304,23 +312,30 @@ class Evaluator:
 
     # sums over time -------------------------------------------------------------------------------------------------
 
-    def _extend_windows(self, reports: Reports, order: Rows, outcome: Outcome) -> None:
+    def _sums_over_time(self, reports: Reports, in_turn: Rows, outcome: Outcome) -> dict[tuple[str, float], Floats]:
+        """By field and span (seconds), what fell in the span before each report; NaN where it does not say."""
+        sums: dict[tuple[str, float], Floats] = {}
         for name, longest in self.longest_window_us.items():
             amounts = reports.columns[name]
-            for row in order[~np.isnan(amounts[order])]:
+            spans = {level.rule.sum_over_s for level in self.levels.values() if level.rule.field == name}
+            summed = {span: np.full(len(reports), np.nan) for span in spans if span is not None}
+            for row in in_turn[~np.isnan(amounts[in_turn])].tolist():
                 key = (name, int(reports.slot[row]))
                 window = outcome.windows.get(key)
                 if window is None:
                     window = outcome.windows[key] = list(self.windows.get(key, ()))
-                insort(window, (int(reports.ts_us[row]), float(amounts[row])))
-                newest = window[-1][0]
-                while window[0][0] < newest - longest:
-                    window.pop(0)
+                ts_us = int(reports.ts_us[row])
+                insort(window, (ts_us, float(amounts[row])))
+                for span, values in summed.items():
+                    values[row] = _sum_over(window, ts_us, int(span * 1e6))
+                del window[: bisect_right(window, (window[-1][0] - longest, float("inf")))]
+            sums |= {(name, span): values for span, values in summed.items()}
+        return sums
 
     # silence --------------------------------------------------------------------------------------------------------
 
     def judge_silence(self, until_us: int) -> Outcome:
-        """What is proven by nothing contrary having come until `until_us` (server's clock; all is committed till then)."""
+        """What is proven by nothing contrary having come until `until_us` (server's clock, all committed by then)."""
         outcome = Outcome()
         for level in self.levels.values():
             for slot in np.flatnonzero(level.busy).tolist():
@@ -390,36 +405,59 @@ class Evaluator:
                     self._ended(in_force, slot, Reason.data_again, Severity[rule.severity], received, received, proof)
                 )
 
-    def _end_late_hazards(self, reports: Reports, in_order: Rows, outcome: Outcome) -> None:
+    # late hazards ---------------------------------------------------------------------------------------------------
+
+    def raise_late(self, outcome: Outcome) -> None:
+        """Raise what late reports alone have shown; while it is open, what others of them show joins it."""
+        if self.late_hazard is None:
+            return
+        in_force, rule = self.late_hazard
+        severity = Severity[rule.severity].value
+        for found in outcome.late_found:
+            asked = outcome.late.get(found.slot, self.late.get(found.slot, frozenset()))
+            if found.of_rule in asked:
+                continue
+            outcome.late[found.slot] = asked | {found.of_rule}
+            outcome.transitions.append(
+                Transition(
+                    SubjectKind.device,
+                    int(self.device_key[found.slot]),
+                    in_force,
+                    Reason.late_hazard,
+                    Condition.active if asked else Condition.normal,
+                    Condition.active,
+                    severity if asked else 0,
+                    severity,
+                    found.proof["ts_us"],
+                    found.proof["received_us"],
+                    found.proof,
+                )
+            )
+
+    def _answer_late(self, reports: Reports, in_order: Rows, measures: dict[str, Floats], outcome: Outcome) -> None:
+        """A newer report answers what late ones have asked, rule by rule; the last answer ends the late hazard."""
         if not self.late or self.late_hazard is None:
             return
         in_force, rule = self.late_hazard
         for row in in_order.tolist():
             slot = int(reports.slot[row])
-            open_one = self.late.get(slot)
-            if open_one is None or slot in outcome.late:
+            asked = outcome.late.get(slot, self.late.get(slot, frozenset()))
+            answered = sorted(name for name in asked if name not in measures or not np.isnan(measures[name][row]))
+            if not answered:
                 continue
-            level = self.levels.get(open_one.of_rule)
-            if level is not None:
-                value = float(self._measure(level, reports.take(np.array([row])), outcome)[0])
-                if np.isnan(value):
-                    continue
-                raised = value >= level.limits.reach[0]
+            outcome.late[slot] = asked.difference(answered)
+            if outcome.late[slot]:
+                continue
+            at_us, received_us = int(reports.ts_us[row]), int(reports.received_us[row])
+            proof: Proof = {"ts_us": at_us, "received_us": received_us}
+            reason = Reason.newer_report_normal
+            for level in (self.levels[name] for name in answered if name in self.levels):
+                value = float(measures[level.rule.rule_id][row])
                 proof = self._proof(level, value, row, reports)
-            else:
-                raised, proof = False, {"ts_us": int(reports.ts_us[row]), "received_us": int(reports.received_us[row])}
-            reason = Reason.newer_report_raised if raised else Reason.newer_report_normal
-            outcome.late[slot] = None
+                if value >= level.limits.reach[0]:
+                    reason = Reason.newer_report_raised
             outcome.transitions.append(
-                self._ended(
-                    in_force,
-                    slot,
-                    reason,
-                    Severity[rule.severity],
-                    int(reports.ts_us[row]),
-                    int(reports.received_us[row]),
-                    proof,
-                )
+                self._ended(in_force, slot, reason, Severity[rule.severity], at_us, received_us, proof)
             )
 
     def _ended(
@@ -454,11 +492,11 @@ class Evaluator:
             self.levels[rule_id].put(slot, state)
         for slot, is_offline in outcome.offline.items():
             (self.offline.add if is_offline else self.offline.discard)(slot)
-        for slot, late in outcome.late.items():
-            if late is None:
-                self.late.pop(slot, None)
+        for slot, rules in outcome.late.items():
+            if rules:
+                self.late[slot] = rules
             else:
-                self.late[slot] = late
+                self.late.pop(slot, None)
         self.windows.update(outcome.windows)
         if outcome.newest:
             slots = np.fromiter(outcome.newest, np.int64, len(outcome.newest))
@@ -480,7 +518,7 @@ class Evaluator:
         elif self.no_data is not None and rule_id == self.no_data[0].rule.rule_id:
             outcome.offline[slot] = False
         elif self.late_hazard is not None and rule_id == self.late_hazard[0].rule.rule_id:
-            outcome.late[slot] = None
+            outcome.late[slot] = frozenset()
         return outcome
 
 

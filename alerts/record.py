@@ -24,10 +24,12 @@ ENGINE = "engine"
 Notice = Literal["raise", "change", "clear"]
 
 
-def state_from_json(stored: Any, levels: int) -> State:
+def state_from_json(stored: Any, levels: int | None = None) -> State:
     """A stored state; one of a rule that had other levels keeps its episode and forgets what was on its way."""
     state = _STATE.validate_python(stored)
-    if state.level > levels or len(state.rising) not in (0, levels) or state.falling_to > levels:
+    if levels is None:
+        return state
+    if state.level > levels or not {len(state.rising), len(state.falling)} <= {0, levels}:
         return State(level=min(state.level, levels))
     return state
 
@@ -96,6 +98,8 @@ class Recorder:
 
     def _add(self, alarm: _Alarm, transition: Transition, actor: str) -> None:
         opened = alarm.open
+        if opened is None and not transition.severity and transition.before in (Condition.active, Condition.clearing):
+            return  # the end of what an operator, or another end, has already ended
         notice: Notice | None = None
         if transition.severity and opened is None:
             alarm.episode += 1
@@ -115,7 +119,7 @@ class Recorder:
             notice = "change"
         elif not transition.severity and opened is not None and transition.after is Condition.normal:
             notice = "clear"
-        self._transition(alarm, transition, actor)
+        number = self._row(alarm, transition, "condition", transition.before, transition.after, actor)
         if opened is None:
             return
         alarm.touched[opened.episode] = opened
@@ -128,7 +132,7 @@ class Recorder:
         elif transition.severity:
             self._set_severity(alarm, opened, transition)
         if notice is not None:
-            self._notices.append(self._notice(alarm, opened, transition, notice))
+            self._notices.append(self._notice(alarm, number, opened, transition, notice))
 
     def _set_severity(self, alarm: _Alarm, opened: _Open, transition: Transition) -> None:
         opened.condition = transition.after
@@ -139,9 +143,6 @@ class Recorder:
             opened.human = Human.unacknowledged
             self._row(alarm, transition, "human", Human.acknowledged, Human.unacknowledged, ENGINE)
 
-    def _transition(self, alarm: _Alarm, transition: Transition, actor: str) -> None:
-        self._row(alarm, transition, "condition", transition.before, transition.after, actor)
-
     def _row(
         self,
         alarm: _Alarm,
@@ -150,9 +151,10 @@ class Recorder:
         before: Condition | Human,
         after: Condition | Human,
         actor: str,
-    ) -> None:
+    ) -> int:
         alarm.transition_no += 1
         episode = alarm.open.episode if alarm.open is not None else alarm.episode + 1
+        severity = transition.severity or (alarm.open.severity if alarm.open is not None else 0)
         self._transitions.append(
             {
                 "alarm_key": alarm.alarm_key,
@@ -161,7 +163,7 @@ class Recorder:
                 "region": region,
                 "from_state": before.value,
                 "to_state": after.value,
-                "severity": transition.severity or transition.severity_before,
+                "severity": severity,
                 "reason": transition.reason.value,
                 "actor": actor,
                 "event_at": moment(transition.at_us),
@@ -169,15 +171,18 @@ class Recorder:
                 "proof": _shown_proof(transition.proof),
             }
         )
+        return alarm.transition_no
 
-    def _notice(self, alarm: _Alarm, opened: _Open, transition: Transition, notice: Notice) -> dict[str, Any]:
+    def _notice(
+        self, alarm: _Alarm, number: int, opened: _Open, transition: Transition, notice: Notice
+    ) -> dict[str, Any]:
         rule = transition.rule.rule
         case = getattr(rule, "case", None)
         crew = getattr(rule, "crew", None)
         facts = {
             "alarm_key": alarm.alarm_key,
             "episode": opened.episode,
-            "transition_no": alarm.transition_no,
+            "transition_no": number,
             "notice": notice,
             "reason": transition.reason.value,
             "rule_id": rule.rule_id,
@@ -196,7 +201,7 @@ class Recorder:
         return {
             "alarm_key": alarm.alarm_key,
             "episode": opened.episode,
-            "transition_no": alarm.transition_no,
+            "transition_no": number,
             "notice": notice,
             "reason": transition.reason.value,
             "severity": opened.severity,
@@ -266,26 +271,31 @@ def put_conditions(connection: Connection, shard: str, evaluator: Evaluator, out
 
 def without_known_late(connection: Connection, evaluator: Evaluator, outcome: Outcome) -> None:
     """Take out of `outcome` the late hazards that an episode on record already covers."""
-    late = [transition for transition in outcome.transitions if transition.late]
-    if not late:
+    if not outcome.late_found:
         return
-    rows = [{"device_key": t.subject_key, "rule_id": t.proof["of_rule"], "at": moment(t.at_us)} for t in late]
+    rows = [
+        {
+            "number": number,
+            "device_key": int(evaluator.device_key[found.slot]),
+            "rule_id": found.of_rule,
+            "at": moment(found.proof["ts_us"]),
+        }
+        for number, found in enumerate(outcome.late_found)
+    ]
     known = {row[0] for row in connection.execute(statement("alarms.late_already_known"), {"rows": Jsonb(rows)})}
-    outcome.transitions = [t for t in outcome.transitions if not (t.late and t.subject_key in known)]
-    for slot in [slot for slot in outcome.late if int(evaluator.device_key[slot]) in known]:
-        del outcome.late[slot]
+    outcome.late_found = [found for number, found in enumerate(outcome.late_found) if number not in known]
 
 
-def withdrawn(device_key: int, rule: RuleInForce, severity: int, now_us: int) -> Transition:
-    """The end of an episode whose rule is no longer in force."""
+def withdrawn(device_key: int, rule: RuleInForce, before: Condition, now_us: int) -> Transition:
+    """The end of what is open, or pending, under a rule that is no longer in force."""
     return Transition(
         SubjectKind.device,
         device_key,
         rule,
         Reason.rule_withdrawn,
-        Condition.active,
+        before,
         Condition.normal,
-        severity,
+        0,
         0,
         now_us,
         now_us,

@@ -16,7 +16,7 @@ SeverityName = Literal["blue", "yellow", "orange", "red"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Level(_Strict):
@@ -104,13 +104,44 @@ class LevelRule(_Rule):
             raise ValueError(
                 f"{self.rule_id}: limits must go further with severity; got {[lv.limit for lv in self.levels]}"
             )
-        if self.equals is not None and (len(self.levels) != 1 or self.looks != "above" or self.sum_over_s):
-            raise ValueError(f"{self.rule_id}: a rule with `equals` has one level, looks above and sums nothing")
+        leaves = [limit - level.dead_band for limit, level in zip(limits, self.levels, strict=True)]
+        if leaves != sorted(set(leaves)):
+            raise ValueError(
+                f"{self.rule_id}: dead bands must leave a level before the one below it;"
+                f" got {[lv.dead_band for lv in self.levels]} for limits {[lv.limit for lv in self.levels]}"
+            )
+        if self.equals is not None:
+            if len(self.levels) != 1 or self.looks != "above" or self.sum_over_s or self.against_baseline:
+                raise ValueError(
+                    f"{self.rule_id}: a rule with `equals` has one level, looks above, sums nothing and has no baseline"
+                )
+            level = self.levels[0]
+            if (level.limit, level.dead_band) != (1.0, 0.0):
+                raise ValueError(
+                    f"{self.rule_id}: a level of a rule with `equals` has neither limit nor dead band;"
+                    f" got {level.limit} and {level.dead_band}"
+                )
+        states = {"equals": {self.field: self.equals}, "when": self.when, "unless": self.unless}
+        for word, wanted in states.items():
+            for name, value in wanted.items():
+                if value is not None:
+                    _can_be(f"{self.rule_id}: {word}: {name}", columns[name], value)
         return self
 
     @property
     def column(self) -> Column:
         return FAMILIES[self.family].column[self.field]
+
+
+def _can_be(where: str, column: Column, value: bool | int) -> None:
+    """A state that a field never has would make a rule that never applies, or always."""
+    if column.type == "boolean" and not isinstance(value, bool):
+        raise ValueError(f"{where} is true or false, not {value!r}")
+    if column.choices and (isinstance(value, bool) or value not in column.choices.values()):
+        allowed = ", ".join(f"{number} ({name})" for name, number in column.choices.items())
+        raise ValueError(f"{where} is one of {allowed}, not {value!r}")
+    if column.type in ("real", "double precision"):
+        raise ValueError(f"{where} is measured: it needs limits, and can't be compared with {value!r}")
 
 
 class NoDataRule(_Rule):

@@ -19,7 +19,7 @@ Proof = dict[str, Any]
 class Limits:
     """A level rule made comparable: values are signed so that larger is always worse.
 
-    `reach[i]` and `leave[i]` (= reach − dead band) belong to level i + 1; delays in microseconds.
+    `reach[i]` and `leave[i]` (= reach − dead band) belong to level i + 1, both rising with i; delays in microseconds.
     """
 
     reach: tuple[float, ...]
@@ -47,24 +47,23 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`level` is the open episode's (0: none). `rising[i]` holds level i + 1 not yet believed; `falling` the way down,
-    `falling_to` the highest level it has touched on that way."""
+    """`level` is the open episode's (0: none). `rising[i]` holds that level i + 1 is reached, `falling[i]` that it is
+    left, neither believed yet. Each level has its own way down: what has left them all must not be taken for less."""
 
     level: int = 0
     rising: tuple[Held | None, ...] = ()
-    falling: Held | None = None
-    falling_to: int = 0
+    falling: tuple[Held | None, ...] = ()
 
     @property
     def condition(self) -> Condition:
         if self.level == 0:
             return Condition.pending if any(self.rising) else Condition.normal
-        return Condition.clearing if self.falling is not None and self.falling_to == 0 else Condition.active
+        return Condition.clearing if self.falling and self.falling[0] is not None else Condition.active
 
     @property
     def settled(self) -> bool:
         """Nothing is on its way: only a value that crosses a limit can change anything."""
-        return self.falling is None and not any(self.rising)
+        return not any(self.falling) and not any(self.rising)
 
 
 NORMAL = State()
@@ -96,9 +95,10 @@ class Sample:
 
 def on_sample(limits: Limits, state: State, sample: Sample) -> tuple[State, list[Change]]:
     """What one in-order report does."""
-    rising = _rise(limits, state, sample)
-    falling, falling_to = _fall(limits, state, sample)
-    return _settle(limits, replace(state, rising=rising, falling=falling, falling_to=falling_to), state, sample, None)
+    rising = [i >= state.level and sample.value >= reach for i, reach in enumerate(limits.reach)]
+    falling = [i < state.level and sample.value < leave for i, leave in enumerate(limits.leave)]
+    on_its_way = State(state.level, _held(state.rising, rising, sample), _held(state.falling, falling, sample))
+    return _settle(limits, on_its_way, state, sample, None)
 
 
 def on_silence(limits: Limits, state: State, now_us: int) -> tuple[State, list[Change]]:
@@ -111,27 +111,19 @@ def due_us(limits: Limits, state: State) -> int | None:
     if not limits.by_silence:
         return None
     times = [held.received_us + limits.on_delay_us[i] for i, held in enumerate(state.rising) if held is not None]
-    if state.falling is not None:
-        times.append(state.falling.received_us + limits.off_delay_us)
+    times += [held.received_us + limits.off_delay_us for held in state.falling if held is not None]
     return min(times, default=None)
 
 
-def _rise(limits: Limits, state: State, sample: Sample) -> tuple[Held | None, ...]:
-    rising: list[Held | None] = [None] * len(limits.reach)
-    for i, limit in enumerate(limits.reach):
-        if i >= state.level and sample.value >= limit:
-            before = state.rising[i] if state.rising else None
-            rising[i] = before.again(sample.proof) if before is not None else _begin(sample)
-    return tuple(rising) if any(rising) else ()
-
-
-def _fall(limits: Limits, state: State, sample: Sample) -> tuple[Held | None, int]:
-    if state.level == 0 or sample.value >= limits.leave[state.level - 1]:
-        return None, 0
-    to = max((i + 1 for i in range(state.level - 1) if sample.value >= limits.leave[i]), default=0)
-    if state.falling is None:
-        return _begin(sample), to
-    return state.falling.again(sample.proof), max(to, state.falling_to)
+def _held(before: tuple[Held | None, ...], holds: list[bool], sample: Sample) -> tuple[Held | None, ...]:
+    """What holds now, level by level: gone on with where it held before."""
+    if not any(holds):
+        return ()
+    earlier = before or (None,) * len(holds)
+    return tuple(
+        (held.again(sample.proof) if held is not None else _begin(sample)) if now else None
+        for held, now in zip(earlier, holds, strict=True)
+    )
 
 
 def _begin(sample: Sample) -> Held:
@@ -144,7 +136,8 @@ def _settle(
     """Believe what has held long enough, and name what changed."""
     changes: list[Change] = []
 
-    def change(reason: Reason, after: State, held: Held) -> None:
+    def change(reason: Reason, after: State, held: Held | None) -> None:
+        assert held is not None  # noqa: S101 - only what is held is believed
         at_us = sample.at_us if sample is not None else held.since_us
         received_us = sample.received_us if sample is not None else held.received_us
         proof = sample.proof if sample is not None else held.proof
@@ -154,18 +147,15 @@ def _settle(
 
     proven = max((i + 1 for i, held in enumerate(state.rising) if _risen(limits, i, held, sample, now_us)), default=0)
     if proven > state.level:
-        held = state.rising[proven - 1]
-        assert held is not None  # noqa: S101 - proven says so
-        rising = tuple(later if i >= proven else None for i, later in enumerate(state.rising))
-        after = State(level=proven, rising=rising if any(rising) else ())
+        after = State(level=proven, rising=_only(state.rising, range(proven, len(state.rising))))
         reason = Reason.severity_rose if state.level else _by(Reason.limit_reached, Reason.held_in_silence, sample)
-        change(reason, after, held)
+        change(reason, after, state.rising[proven - 1])
         return after, changes
-    if state.falling is not None and _fallen(limits, state.falling, sample, now_us):
-        held = state.falling
-        after = State(level=state.falling_to)
-        reason = Reason.severity_fell if after.level else _by(Reason.below_limit, Reason.clear_in_silence, sample)
-        change(reason, after, held)
+    kept = max((i + 1 for i in range(state.level) if not _fallen(limits, i, state, sample, now_us)), default=0)
+    if kept < state.level:
+        after = State(level=kept, falling=_only(state.falling, range(kept)))
+        reason = Reason.severity_fell if kept else _by(Reason.below_limit, Reason.clear_in_silence, sample)
+        change(reason, after, state.falling[kept])
         return after, changes
     if sample is not None and state.condition != before.condition:
         up = state.condition in (Condition.pending, Condition.active)
@@ -174,6 +164,11 @@ def _settle(
             reason = Reason.limit_reached if before.level == 0 else Reason.back_over_limit
         change(reason, state, _begin(sample))
     return state, changes
+
+
+def _only(held: tuple[Held | None, ...], levels: range) -> tuple[Held | None, ...]:
+    kept = tuple(one if i in levels else None for i, one in enumerate(held))
+    return kept if any(kept) else ()
 
 
 def _by(by_sample: Reason, by_silence: Reason, sample: Sample | None) -> Reason:
@@ -189,7 +184,10 @@ def _risen(limits: Limits, i: int, held: Held | None, sample: Sample | None, now
     return limits.by_silence and now_us is not None and now_us - held.received_us >= delay
 
 
-def _fallen(limits: Limits, held: Held, sample: Sample | None, now_us: int | None) -> bool:
+def _fallen(limits: Limits, i: int, state: State, sample: Sample | None, now_us: int | None) -> bool:
+    held = state.falling[i] if state.falling else None
+    if held is None:
+        return False
     if sample is not None:
         return held.samples >= limits.off_samples and sample.at_us - held.since_us >= limits.off_delay_us
     return limits.by_silence and now_us is not None and now_us - held.received_us >= limits.off_delay_us

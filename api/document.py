@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.examples import example_of
 from api.problems import MEDIA_TYPE, TITLES, ProblemDocument, status_title
 from api.roles import NEEDED
 from underfoot import __version__
@@ -36,6 +37,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
+            _give_examples(operation, schemas)
     app.openapi_schema = document
     return document
 
@@ -49,6 +51,16 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     for status in sorted(_problem_statuses(path, method, operation)):
         responses[str(status)] = _problem(status, path)
+
+
+def _give_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """An example for the body that is sent and for what is answered, from the fields' own."""
+    bodies = [operation["requestBody"]] if "requestBody" in operation else []
+    bodies += [response for status, response in operation["responses"].items() if status.startswith("2")]
+    for body in bodies:
+        for content in body.get("content", {}).values():
+            if "example" not in content:
+                content["example"] = example_of(content["schema"], schemas, operation["operationId"])
 
 
 def _problem_statuses(path: str, method: str, operation: dict[str, Any]) -> set[int]:

@@ -7,7 +7,7 @@ from threading import Lock
 from time import monotonic
 
 import psycopg
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg_pool import ConnectionPool
@@ -28,6 +28,7 @@ class Exposition:
     """This process's counters, and the database's figures beside them."""
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        disable_created_metrics()
         self._registry = CollectorRegistry(auto_describe=False)
         requests, duration = metrics.HTTP_REQUESTS, metrics.HTTP_DURATION_S
         self._requests = Counter(requests.name, requests.help, requests.labels, registry=self._registry)

@@ -36,15 +36,22 @@ def rule_text(body: dict[str, Any]) -> str:
 
 
 def proof_sentence(proof: dict[str, Any], raised_at: datetime, subject: str) -> str:
-    """What was read, when, and against which limit."""
-    when = raised_at.astimezone(CITY_ZONE).strftime("%Y-%m-%d %H:%M:%S")
+    """What was read, when, and against which limit; without a reading, what the engine noted instead."""
+    when = _clock(raised_at)
+    label = proof.get("label") or proof.get("field") or ""
     if proof.get("value") is None:
-        return f"{when} {subject}：{proof.get('label') or '触发本规则'}。"
+        noted_at = datetime.fromisoformat(proof["ts"]) if proof.get("ts") else raised_at
+        of = f"（{_clock(noted_at)}）" if noted_at != raised_at else ""
+        return f"{when} {subject}{label or '触发本规则'}{of}。"
     unit = f" {proof['unit']}" if proof.get("unit") else ""
-    said = f"{when} {subject}上报{proof.get('label') or proof.get('field') or ''} {_value(proof['value'])}{unit}"
+    said = f"{when} {subject}上报{label} {_value(proof['value'])}{unit}"
     if proof.get("limit") is None or isinstance(proof["value"], bool):
         return f"{said}。"
     return f"{said}，达到限值 {_value(proof['limit'])}{unit}。"
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone(CITY_ZONE).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _levels(rule: LevelRule) -> str:

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from deploy import stack
+from deploy.demo_cli import commands as demo_commands
 from deploy.errors import StackError
 from deploy.grafana_cli import commands as grafana_commands
 from deploy.rootfs import Say
@@ -32,6 +33,7 @@ _one_server = typer.Typer(
 )
 commands.add_typer(_one_server, name="stack", hidden=True)
 commands.add_typer(grafana_commands)
+commands.add_typer(demo_commands)
 
 _URL_OF: dict[ServerName, str] = {"postgres": "database_url", "mosquitto": "mqtt_url"}
 _TITLES: dict[ServerName, str] = {"postgres": "TimescaleDB", "mosquitto": "MQTT broker"}

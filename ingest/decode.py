@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ from underfoot.reports import canonical
 
 class Item(NamedTuple):
     """One report of a message, still as JSON. `payload` is its bytes as they came (re-encoded, where it was one of an
-    array), `raw` its canonical bytes."""
+    array), `raw` its canonical bytes, `place` where in the array it stood."""
 
     arrival: Arrival
     report: dict[str, Any]
     payload: bytes
     raw: bytes
+    place: int = 0
 
 
 class Rejected(NamedTuple):
@@ -30,6 +32,18 @@ class Rejected(NamedTuple):
     reason: Rejection
     detail: str
     device_id: str | None = None
+
+
+class _Contradiction(dict[str, Any]):
+    """An object that says `name` twice, with different values: nobody can tell which of them is meant. Keeps both."""
+
+    def __init__(self, name: str, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.name = name
+        self._pairs = pairs
+
+    def items(self) -> Any:
+        return self._pairs
 
 
 def decode(arrivals: Iterable[Arrival]) -> tuple[list[Item], list[Rejected]]:
@@ -45,18 +59,62 @@ def decode(arrivals: Iterable[Arrival]) -> tuple[list[Item], list[Rejected]]:
             rejected.append(Rejected(arrival, arrival.payload, reason, str(error)))
             continue
         if isinstance(content, dict):
-            items.append(Item(arrival, content, arrival.payload, canonical(content)))
+            raw = canonical(content)
+            if _names(arrival.payload) > _names(raw) and (name := _contradiction(_again(arrival.payload))) is not None:
+                rejected.append(Rejected(arrival, arrival.payload, Rejection.undecodable, _said_twice(name)))
+                continue
+            items.append(Item(arrival, content, arrival.payload, raw))
         elif isinstance(content, list):
-            if not content:
-                rejected.append(Rejected(arrival, arrival.payload, Rejection.empty, "an array without items"))
-            for report in content:
-                if isinstance(report, dict):
-                    raw = canonical(report)
-                    items.append(Item(arrival, report, raw, raw))
-                else:
-                    detail = f"an item of type {type(report).__name__}"
-                    rejected.append(Rejected(arrival, canonical(report), Rejection.not_an_object, detail))
+            _take_apart(arrival, content, items, rejected)
         else:
             detail = f"JSON of type {type(content).__name__}"
             rejected.append(Rejected(arrival, arrival.payload, Rejection.not_an_object, detail))
     return items, rejected
+
+
+def _take_apart(arrival: Arrival, content: list[Any], items: list[Item], rejected: list[Rejected]) -> None:
+    if not content:
+        rejected.append(Rejected(arrival, arrival.payload, Rejection.empty, "an array without items"))
+        return
+    raws = [canonical(report) for report in content]
+    again = _again(arrival.payload) if _names(arrival.payload) > sum(map(_names, raws)) else content
+    for place, (report, raw, said) in enumerate(zip(content, raws, again, strict=True)):
+        if not isinstance(report, dict):
+            detail = f"an item of type {type(report).__name__}"
+            rejected.append(Rejected(arrival, raw, Rejection.not_an_object, detail))
+        elif again is not content and (name := _contradiction(said)) is not None:
+            whole = json.dumps(said, separators=(",", ":")).encode()
+            rejected.append(Rejected(arrival, whole, Rejection.undecodable, _said_twice(name)))
+        else:
+            items.append(Item(arrival, report, raw, raw, place))
+
+
+def _names(json_text: bytes) -> int:
+    """How many names its objects have, at a guess that is never too low for text without odd white space."""
+    return json_text.count(b'":') + json_text.count(b'" :')
+
+
+def _again(payload: bytes) -> Any:
+    """Decoded once more, with a `_Contradiction` for each object that contradicts itself."""
+
+    def judged(pairs: list[tuple[str, Any]]) -> Any:
+        said: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in said and said[name] != value:
+                return _Contradiction(name, pairs)
+            said[name] = value
+        return said
+
+    return json.loads(payload, object_pairs_hook=judged)
+
+
+def _contradiction(value: Any) -> str | None:
+    """The name that stands twice anywhere in it."""
+    if isinstance(value, _Contradiction):
+        return value.name
+    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((name for part in inner if (name := _contradiction(part)) is not None), None)
+
+
+def _said_twice(name: str) -> str:
+    return f"{name!r} stands there twice with different values"

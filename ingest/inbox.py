@@ -41,7 +41,7 @@ def carry_out(tenure: Tenure, row: tuple[int, str, dict[str, Any]], now_us: int)
     try:
         with tenure.connection.transaction():
             _HANDLERS[command.kind](tenure, command, now_us)
-    except (KeyError, TypeError, ValueError, psycopg.DataError) as error:
+    except (KeyError, TypeError, ValueError, psycopg.DataError, psycopg.ProgrammingError) as error:
         log.exception("inbox %d (%s) is not usable", command.inbox_key, command.kind)
         command = Command(*row)
         command.said = f"failed: {error!r}"

@@ -27,6 +27,6 @@ MEANING: dict[Rejection, str] = {
     Rejection.unknown_device: "no device of that device_id is in the ledger",
     Rejection.family_mismatch: "the topic's family is not the device's",
     Rejection.area_mismatch: "the topic's area is not the device's district",
-    Rejection.retained_without_time: "a retained message without `ts`: nobody can tell when it was true",
+    Rejection.retained_without_time: "a retained message without a usable `ts`: nobody can tell when it was true",
     Rejection.rejected_by_database: "the database refused this row and no other of its batch",
 }

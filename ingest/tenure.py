@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from alerts.evaluate import LateOpen, RuleInForce
+from alerts.evaluate import RuleInForce, Transition
 from alerts.record import Recorder, state_from_json, withdrawn
 from alerts.rulebook import install_shipped, rule_as_last_known, rules_in_force
 from ingest.registry import Registry
 from ingest.store import RecentKeys, create_staging
-from underfoot.alarms import SubjectKind
+from underfoot.alarms import Condition, SubjectKind
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -136,19 +138,22 @@ def _load_newest(tenure: Tenure) -> None:
 
 
 def _load_windows(tenure: Tenure) -> None:
-    evaluator = tenure.registry.families["rain"].evaluator
-    longest_us = evaluator.longest_window_us.get("amount_mm")
-    if longest_us is None:
-        return
-    params = {"shard": tenure.shard, "span": timedelta(microseconds=longest_us)}
-    for device_key, ts, amount in tenure.connection.execute(statement("registry.recent_rain"), params):
-        slot = tenure.registry.by_key[device_key].slot
-        evaluator.windows.setdefault(("amount_mm", slot), []).append((microseconds(ts), amount))
+    """What rules that sum over time go on summing: back from each device's newest report, however long ago that was."""
+    for devices in tenure.registry.families.values():
+        for name, longest_us in devices.evaluator.longest_window_us.items():
+            query = sql.SQL(statement("registry.recent_amounts")).format(
+                table=sql.Identifier(devices.family.table), field=sql.Identifier(name)
+            )
+            params = {"shard": tenure.shard, "span": timedelta(microseconds=longest_us)}
+            for device_key, ts, amount in tenure.connection.execute(query, params):
+                slot = tenure.registry.by_key[device_key].slot
+                devices.evaluator.windows.setdefault((name, slot), []).append((microseconds(ts), amount))
 
 
 def _load_conditions(tenure: Tenure) -> None:
     """The engine's memory; what belongs to a rule no longer in force is ended with that reason."""
-    over = []
+    over: list[Transition] = []
+    dropped = []
     rows = tenure.connection.execute(statement("alarms.load_conditions"), {"shard": tenure.shard}).fetchall()
     for device_key, rule_id, stored in rows:
         known = tenure.registry.by_key[device_key]
@@ -156,26 +161,37 @@ def _load_conditions(tenure: Tenure) -> None:
         if level is not None:
             level.put(known.slot, state_from_json(stored, len(level.limits.reach)))
             continue
-        last = rule_as_last_known(tenure.connection, rule_id)
-        over.append(withdrawn(device_key, last, 1, tenure.caught_up_us))
-        tenure.connection.execute(
-            statement("alarms.drop_conditions"), {"rows": Jsonb([{"subject_key": device_key, "rule_id": rule_id}])}
-        )
+        over.append(_withdrawn(tenure, device_key, rule_id, state_from_json(stored).condition))
+        dropped.append({"subject_key": device_key, "rule_id": rule_id})
     Recorder(tenure.connection).record(over)
+    if dropped:
+        tenure.connection.execute(statement("alarms.drop_conditions"), {"rows": Jsonb(dropped)})
 
 
 def _load_open(tenure: Tenure) -> None:
-    kinds: dict[str, str] = {rule_id: in_force.rule.kind for rule_id, in_force in tenure.rules.items()}
-    wanted = [rule_id for rule_id, kind in kinds.items() if kind in ("no_data", "late_hazard")]
-    params: dict[str, Any] = {"shard": tenure.shard, "rule_ids": wanted}
-    for device_key, rule_id, of_rule in tenure.connection.execute(
+    """Open episodes of rules that keep no condition: devices offline, late hazards."""
+    over: list[Transition] = []
+    params: dict[str, Any] = {
+        "shard": tenure.shard,
+        "rule_ids": [rule_id for rule_id, in_force in tenure.rules.items() if in_force.rule.kind == "level"],
+    }
+    for device_key, rule_id, condition, of_rules in tenure.connection.execute(
         statement("alarms.load_open_device_episodes"), params
-    ):
+    ).fetchall():
         known = tenure.registry.by_key[device_key]
-        if kinds[rule_id] == "no_data":
+        in_force = tenure.rules.get(rule_id)
+        if in_force is None:
+            over.append(_withdrawn(tenure, device_key, rule_id, Condition(condition)))
+        elif in_force.rule.kind == "no_data":
             known.family.evaluator.offline.add(known.slot)
-        else:
-            known.family.evaluator.late[known.slot] = LateOpen(of_rule)
+        elif in_force.rule.kind == "late_hazard":
+            known.family.evaluator.late[known.slot] = frozenset(of_rules)
+    Recorder(tenure.connection).record(over)
+
+
+def _withdrawn(tenure: Tenure, device_key: int, rule_id: str, before: Condition) -> Transition:
+    rule = rule_as_last_known(tenure.connection, rule_id)
+    return withdrawn(device_key, rule, before, time.time_ns() // 1000)
 
 
 def watch_lock(tenure: Tenure) -> list[str]:

@@ -28,7 +28,7 @@ from underfoot.reports import (
     digest,
     microseconds,
 )
-from underfoot.topics import parse_report_topic
+from underfoot.topics import DEVICE_ID, parse_report_topic
 
 # Plain integers: an enum's own operators would cost more than all the rest of a report's judging.
 _TIME_ABSENT = int(Quality.time_absent)
@@ -110,7 +110,7 @@ def unknown_ids(items: Iterable[Item], registry: Registry) -> list[str]:
     unknown = set()
     for item in items:
         parts = item.arrival.topic.split("/")
-        if len(parts) == 6 and parts[4] not in known:
+        if len(parts) == 6 and parts[4] not in known and DEVICE_ID.fullmatch(parts[4]):
             unknown.add(parts[4])
     return sorted(unknown)
 
@@ -131,8 +131,8 @@ def _judge(item: Item, registry: Registry, rows: dict[str, _Rows]) -> Rejected |
     values = item.report.get("values")
     if not isinstance(values, dict):
         return _reject(item, Rejection.values_missing, f"values = {values!r}"[:200], topic.device_id)
-    if item.arrival.retain and item.report.get("ts") is None:
-        return _reject(item, Rejection.retained_without_time, "no ts", topic.device_id)
+    if item.arrival.retain and event_time(item.report.get("ts"), item.arrival.received_us)[1]:
+        return _reject(item, Rejection.retained_without_time, f"ts = {item.report.get('ts')!r}"[:200], topic.device_id)
     gathered = rows.get(family)
     if gathered is None:
         gathered = rows[family] = _Rows(known.family)
@@ -166,8 +166,10 @@ def _add_row(rows: _Rows, slot: int, item: Item, values: dict[str, Any]) -> None
         extra["report"] = {name: value for name, value in report.items() if name not in _OUR_OWN}
     if "values" in extra or "report" in extra:
         quality |= _FIELDS_UNKNOWN
-    # Without a time of its own, a report is the same as another only if it is the same packet.
-    raw = item.raw + arrival.packet_id.to_bytes(2) if quality & _SUBSTITUTED else item.raw
+    # Without a time of its own, a report is the same as another only if it is the same place of the same packet.
+    raw = item.raw
+    if quality & _SUBSTITUTED:
+        raw += arrival.packet_id.to_bytes(2) + item.place.to_bytes(4)
     rows.items.append(item)
     rows.slot.append(slot)
     rows.ts_us.append(ts_us)
@@ -208,7 +210,7 @@ def _read_time(ts: Any) -> int | None:
         return int(ts * 1000) if -1e15 < ts < 1e15 else 0
     if isinstance(ts, str):
         try:
-            parsed = datetime.fromisoformat(ts)
+            parsed = datetime.fromisoformat(ts.upper())
             if parsed.tzinfo is not None:
                 return microseconds(parsed)
         except (ValueError, OverflowError):
@@ -217,7 +219,7 @@ def _read_time(ts: Any) -> int | None:
 
 
 def _stepped(rows: _Rows, slot: int, ts_us: int, quality: int, seq: int | None, received_us: int) -> tuple[int, int]:
-    """A clock that was set back: a higher `seq` with an older time is news, not backlog, and filed under its receipt."""
+    """A clock that was set back: a higher `seq` with an older time is news, no backlog, and filed under its receipt."""
     if seq is None:
         return ts_us, quality
     before = rows.newest.get(slot)

@@ -36,7 +36,7 @@ _LOOK_AROUND_S = 1.0
 
 @dataclass
 class _Committed:
-    """What one batch did, to be applied to memory once it is committed."""
+    """What one batch did, to be applied to memory with it."""
 
     evaluated: list[tuple[FamilyDevices, Reports, Outcome]] = field(default_factory=list)
     stored: int = 0
@@ -104,11 +104,12 @@ class Worker:
             self._store_and_evaluate(judged, done)
             quarantined = quarantine(tenure.connection, tenure.shard, judged.rejected)
             self._note_probes(probes)
+            # Now, so that the commands are judged by what this batch says; should it fail, so does the tenure.
+            self._apply(done)
             if look_around:
                 self._carry_out_commands()
             if messages:
                 self._keep_books(messages, len(items) + len(undecodable), done, len(judged.rejected), quarantined)
-        self._apply(done)
 
     # its steps ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +133,7 @@ class Worker:
             new = reports if len(stored.new) == len(reports) else reports.take(stored.new)
             outcome = devices.evaluator.judge(new)
             without_known_late(connection, devices.evaluator, outcome)
+            devices.evaluator.raise_late(outcome)
             Recorder(connection).record(outcome.transitions)
             put_conditions(connection, self._tenure.shard, devices.evaluator, outcome)
             put_latest(connection, new, outcome)
@@ -251,7 +253,7 @@ def _sent_us(probe: Arrival) -> int | None:
         sent = orjson.loads(probe.payload)["sent_us"]
     except (ValueError, TypeError, KeyError):
         return None
-    return sent if isinstance(sent, int) and abs(sent - probe.received_us) < 7 * 86_400_000_000 else None
+    return sent if isinstance(sent, int) and 0 <= probe.received_us - sent < 7 * 86_400_000_000 else None
 
 
 def _spare_the_collector() -> None:
@@ -264,7 +266,7 @@ def _spare_the_collector() -> None:
 
 
 def work(settings: Settings, stop: threading.Event) -> None:
-    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next loads what is committed."""
+    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next one loads the database."""
     pause = 0.5
     began = time.monotonic()
     while not stop.is_set():

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from random import Random
 from threading import Event
 
-import numpy as np
 import orjson
 
+from simulators.account import percentiles_ms
 from simulators.devices import profile
 from simulators.devices.profile import DRY
 from simulators.publisher import Publisher
@@ -160,8 +160,8 @@ class _Run:
             due = min(int(now_s * rate) + 1, reports, number + _BLOCK)
             if due > number:
                 self.behind_s = max(self.behind_s, now_s - number / rate)
-            for number in range(number, due):  # noqa: B020, PLW2901 - goes on where it stopped
-                lane, ready = encoder.encode(number, first_ts_ms + int(number * 1000 / rate))
+            for each in range(number, due):
+                lane, ready = encoder.encode(each, first_ts_ms + int(each * 1000 / rate))
                 self.publisher.offer(lane, ready)
             number = due
             self.turn(min(max(number / rate - (time.monotonic() - self.began), 0.0), _TURN_S))
@@ -187,10 +187,6 @@ class _Run:
 
     def result(self, first_ts_ms: int, last_ts_ms: int) -> LoadResult:
         seconds = max(self.ended - self.began, 1e-9)
-        latencies: dict[str, float] = {}
-        if self.puback_s:
-            shown = np.percentile(np.frombuffer(self.puback_s, np.float32), [50, 99, 100]) * 1000
-            latencies = dict(zip(("p50", "p99", "max"), (round(float(value), 3) for value in shown), strict=True))
         return LoadResult(
             sent=self.sent,
             unacknowledged=self.publisher.in_flight + self.publisher.waiting,
@@ -200,7 +196,7 @@ class _Run:
             achieved_rate=round(self.sent / seconds, 1),
             cpu_us_per_report=round((time.process_time() - self.cpu_began) / max(self.sent, 1) * 1e6, 3),
             furthest_behind_ms=round(self.behind_s * 1000, 3),
-            puback_ms=latencies,
+            puback_ms=percentiles_ms(self.puback_s),
             first_ts_ms=first_ts_ms,
             last_ts_ms=last_ts_ms,
         )

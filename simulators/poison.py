@@ -48,7 +48,8 @@ def _elsewhere(change: Callable[[ReportTopic, int], ReportTopic]) -> _Make:
         topic = parse_report_topic(like.topic.decode())
         if topic is None:
             raise ValueError(f"topic: {like.topic!r} is none of protocol v1")
-        return _Poison(str(change(topic, number)).encode(), like.payload, 0, 1)
+        payload = b'{"poison":%d,' % number + like.payload[1:]
+        return _Poison(str(change(topic, number)).encode(), payload, 0, 1)
 
     return make
 

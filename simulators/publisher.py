@@ -58,7 +58,6 @@ class Publisher:
             try:
                 lane.connection.open(_CONNECT_TIMEOUT_S)
             except OSError as error:
-                self.close()
                 broker = lane.connection.broker
                 raise WireError(f"no MQTT broker answers at {broker.host}:{broker.port}: {error}") from error
             self._watch(lane)

@@ -6,6 +6,7 @@ All of it is the real thing, started when the first test asks and always ended a
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -26,6 +28,12 @@ from underfoot.storage.migrate import migrate
 
 _TEMPLATE = "underfoot_template"
 _numbers = itertools.count(1)
+
+
+# A machine that is busy is no reason to fail; the full count is for `make test-long`.
+hypothesis.settings.register_profile("short", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None)
+hypothesis.settings.load_profile("long" if os.environ.get("UNDERFOOT_TEST_LONG") == "1" else "short")
 
 
 def pytest_configure(config: pytest.Config) -> None:

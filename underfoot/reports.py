@@ -54,9 +54,15 @@ SUBSTITUTED = Quality.time_absent | Quality.time_untrusted | Quality.time_unread
 def canonical(item: object) -> bytes:
     """The report's bytes with keys in order and no white space, so that the same report digests the same."""
     try:
-        return orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, ValueError):  # an integer beyond 64 bits, a lone surrogate
-        return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
+        raw = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):  # an integer beyond 64 bits
+        return _canonical_of_any(item)
+    # `null` is orjson's word for NaN and Infinity, too, and two reports that differ there differ.
+    return raw if b"null" not in raw else _canonical_of_any(item)
+
+
+def _canonical_of_any(item: object) -> bytes:
+    return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
 
 
 def digest(raw: bytes) -> int:

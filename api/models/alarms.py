@@ -96,7 +96,10 @@ class Why(BaseModel):
     rule_text: str = Field(
         description="The rule's version that raised it, in words", examples=["井盖倾斜：倾角与基准值之差 ≥ 30 ° → 红。"]
     )
-    rule_body: dict[str, Any] | None = Field(description="That version itself; null: it is no longer on record")
+    rule_body: dict[str, Any] | None = Field(
+        description="That version itself; null: it is no longer on record",
+        examples=[{"rule_id": "cover.tilt", "kind": "level"}],
+    )
 
 
 class Transition(BaseModel):

@@ -14,8 +14,9 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 import psycopg
 import yaml
 
+from deploy.grafana.city_map import DEFAULT_VIEW, View
 from deploy.grafana.fields import Json
-from deploy.grafana.overview import DEFAULT_VIEW, View, overview
+from deploy.grafana.overview import overview
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.migrate import MigrationError, pending

@@ -55,7 +55,7 @@ SELECT
     at, at + interval '1 second', at + interval '1.25 seconds',
     CASE WHEN over THEN at + interval '20 minutes' END, CASE WHEN over THEN at + interval '20 minutes' END,
     CASE WHEN family = 'cover'
-        THEN '{"field": "open", "label": "井盖打开", "value": true, "unit": ""}'::jsonb
+        THEN '{"field": "open", "label": "井盖打开", "value": 1, "unit": "", "limit": 1.0}'::jsonb
         ELSE '{"field": "depth_cm", "label": "积水深度", "value": 30.50000001, "unit": "cm", "limit": 27.0}'
     END
 FROM alarms

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,73 +21,15 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from alerts.rules import shipped_pack
-from deploy.grafana.overview import DEFAULT_VIEW, View, overview
+from deploy.grafana.city_map import DEFAULT_VIEW, View
+from deploy.grafana.overview import overview
 from deploy.grafana.provision import READER, let_reader_in, view_of_ledger
+from tests.integration.grafana_query import Asked
 from underfoot.storage.migrate import migrations
 from underfoot.storage.statements import statement
 
 CITY = Path(__file__).with_name("grafana_city.sql").read_text(encoding="utf-8")
 HISTORY = Path(__file__).with_name("grafana_history.sql").read_text(encoding="utf-8")
-_MACRO = re.compile(r"\$([_a-zA-Z0-9]+)\(([^\)]*)\)")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a dashboard adds to a query: the range, the interval, the values chosen, and what stands for all of them."""
-
-    since: datetime
-    until: datetime
-    interval: str
-    all_values: dict[str, str]
-    chosen: dict[str, list[str]] = field(default_factory=dict)
-
-    def expand(self, query: str) -> str:
-        """The query as it reaches the database, in the order in which the datasource replaces."""
-        query = re.sub(r"\$\{([a-z]+):sqlstring\}", self._variable, query)
-        query = query.replace("$__interval_ms", str(_seconds(self.interval) * 1000))
-        query = query.replace("$__interval", self.interval)
-        query = query.replace("$__unixEpochFrom()", str(int(self.since.timestamp())))
-        query = query.replace("$__unixEpochTo()", str(int(self.until.timestamp())))
-        return _MACRO.sub(self._macro, query)
-
-    def _variable(self, found: re.Match[str]) -> str:
-        values = self.chosen.get(found[1])
-        if values is None:
-            return self.all_values[found[1]]  # put in as it is, without quotes
-        return ",".join("'{}'".format(value.replace("'", "''")) for value in values)
-
-    def _macro(self, found: re.Match[str]) -> str:
-        name, arguments = found[1], [argument.strip(" ") for argument in found[2].split(",")]
-        since, until = (f"'{at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}'" for at in (self.since, self.until))
-        column = arguments[0]
-        if name == "__timeGroup" and found.string[found.end() :].startswith(","):
-            name = "__timeGroupAlias"
-        match name:
-            case "__time":
-                return f'{column} AS "time"'
-            case "__timeEpoch":
-                return f'extract(epoch from {column}) as "time"'
-            case "__timeFilter":
-                return f"{column} BETWEEN {since} AND {until}"
-            case "__timeFrom":
-                return since
-            case "__timeTo":
-                return until
-            case "__timeGroup" | "__timeGroupAlias":
-                bucket = f"time_bucket('{_seconds(arguments[1].strip(chr(39))):.3f}s',{column})"
-                return bucket if name == "__timeGroup" else f'{bucket} AS "time"'
-            case "__unixEpochFilter":
-                return f"{column} >= {int(self.since.timestamp())} AND {column} <= {int(self.until.timestamp())}"
-            case "__unixEpochGroup" | "__unixEpochGroupAlias":
-                width = _seconds(arguments[1].strip(chr(39)))
-                group = f"floor(({column})/{width})*{width}"
-                return group if name == "__unixEpochGroup" else f'{group} AS "time"'
-        raise ValueError(f"unknown macro {name}")
-
-
-def _seconds(interval: str) -> int:
-    return int(interval[:-1]) * _UNITS_S[interval[-1]]
 
 
 def asked(**chosen: list[str]) -> Asked:
@@ -203,7 +145,7 @@ def test_the_numbers_are_right(reader: psycopg.Connection[dict[str, Any]]) -> No
     assert first("behind")["probe_delay_ms"] == 12.5
     assert first("behind")["behind_s"] >= 4
     # 10 gauges caught 0.5 mm each, 61 times: on average a gauge caught 30.5 mm.
-    rain = run(reader, asked().expand(statement("grafana_overview.rain")))
+    rain = run(reader, replace(asked(), interval="1h").expand(statement("grafana_overview.rain")))
     assert sum(row["amount_mm"] for row in rain) == pytest.approx(30.5)
     limits = run(reader, asked().expand(statement("grafana_overview.depth_limits")))
     assert {row["metric"] for row in limits} == {"道路积水 橙 27", "道路积水 红 40", "下穿积水 橙 15", "下穿积水 红 25"}
@@ -385,7 +327,7 @@ def test_databases_of_one_cluster_may_make_the_role_at_once(postgres_server: str
 
 
 def test_who_may_not_create_roles_still_gets_the_views(postgres_server: str) -> None:
-    """The views are made, the role is not; a database where the role is there already is granted to it."""
+    """The views are made, the role is not, and a notice says what is left to do."""
     owner, role = f"owner_{secrets.token_hex(4)}", f"absent_{secrets.token_hex(4)}"
     views = next(each.sql for each in migrations() if each.name == "0002_grafana_views.sql")
     text = views.replace("underfoot_dashboard", role)
@@ -428,45 +370,6 @@ def test_without_a_ledger_the_map_looks_at_the_demo_city(database: str) -> None:
 )
 def test_the_zoom_fits_the_extent(width: float, height: float, zoom: int) -> None:
     assert View.of_extent(114.4, 36.1, width, height).zoom == zoom
-
-
-# the expander ---------------------------------------------------------------------------------------------------------
-
-AT = Asked(
-    datetime(2026, 7, 1, 4, tzinfo=UTC), datetime(2026, 7, 1, 5, tzinfo=UTC), "5m", {"x": "column"}, {"v": ["a", "o'b"]}
-)
-
-
-@pytest.mark.parametrize(
-    ("written", "expanded"),
-    [
-        ("$__time(c)", 'c AS "time"'),
-        ("$__timeEpoch(c)", 'extract(epoch from c) as "time"'),
-        ("$__timeFilter(ts)", "ts BETWEEN '2026-07-01T04:00:00Z' AND '2026-07-01T05:00:00Z'"),
-        ("$__timeFrom() $__timeTo()", "'2026-07-01T04:00:00Z' '2026-07-01T05:00:00Z'"),
-        ("$__timeGroup(ts,'5m')", "time_bucket('300.000s',ts)"),
-        ("$__timeGroup(ts, 1h, 0)", "time_bucket('3600.000s',ts)"),
-        ("$__timeGroup(ts,'5m'), x", "time_bucket('300.000s',ts) AS \"time\", x"),
-        ("$__timeGroupAlias(ts,$__interval)", "time_bucket('300.000s',ts) AS \"time\""),
-        ("$__interval_ms $__interval", "300000 5m"),
-        ("$__unixEpochFilter(c)", "c >= 1782878400 AND c <= 1782882000"),
-        ("$__unixEpochGroupAlias(c,'1m')", 'floor((c)/60)*60 AS "time"'),
-        ("IN (${v:sqlstring})", "IN ('a','o''b')"),
-        ("column IN (${x:sqlstring})", "column IN (column)"),
-        # The datasource ends a macro at the first closing parenthesis, and so does this.
-        (
-            "$__timeFilter(date_trunc('hour',ts))",
-            "date_trunc('hour' BETWEEN '2026-07-01T04:00:00Z' AND '2026-07-01T05:00:00Z')",
-        ),
-    ],
-)
-def test_the_expander_does_what_the_datasource_does(written: str, expanded: str) -> None:
-    assert AT.expand(written) == expanded
-
-
-def test_an_unknown_macro_is_an_error() -> None:
-    with pytest.raises(ValueError, match="__timeGruop"):
-        AT.expand("SELECT $__timeGruop(ts,5m)")
 
 
 def test_no_macro_holds_a_parenthesis() -> None:

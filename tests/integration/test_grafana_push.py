@@ -16,7 +16,8 @@ import pytest
 from jsonschema import Draft7Validator
 from typer.testing import CliRunner, Result
 
-from deploy.grafana.overview import DEFAULT_VIEW, overview
+from deploy.grafana.city_map import DEFAULT_VIEW
+from deploy.grafana.overview import overview
 from deploy.grafana.provision import Reader, datasource, folder
 from deploy.grafana.push import PushError, push
 from deploy.grafana_cli import commands

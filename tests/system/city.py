@@ -1,4 +1,4 @@
-"""A small city on its own fresh database: its ledger, the processes that serve it, and its rows as a stranger reads them."""
+"""A small city on a database of its own: its ledger, the processes that serve it, its rows as a stranger reads them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,15 @@ def write_ledger(path: Path) -> None:
                 code = f"{DISTRICT}{_CLASSES[family]}{number:06d}"
                 place = f"114.{352000 + number:06d}", f"36.{102000 + number:06d}"
                 unit = "文峰养护所" if number % 2 else "北关养护所"
-                row = [device_id, family, f"{DISTRICT}003", code, f"{family}{number:03d}", f"人民大道{number}号", *place]
+                row = [
+                    device_id,
+                    family,
+                    f"{DISTRICT}003",
+                    code,
+                    f"{family}{number:03d}",
+                    f"人民大道{number}号",
+                    *place,
+                ]
                 rows.writerow([*row, "市水务局", unit, "", "", 86_400])
 
 
@@ -146,8 +154,8 @@ class City:
     def open_alarms(self, device_id: str) -> dict[str, int]:
         """The device's open episodes: rule → severity."""
         found = self.rows(
-            "SELECT al.rule_id, e.severity FROM episodes e JOIN alarms al USING (alarm_key) JOIN devices d USING (device_key)"
-            " WHERE e.cleared_at IS NULL AND d.device_id = %s",
+            "SELECT al.rule_id, e.severity FROM episodes e JOIN alarms al USING (alarm_key)"
+            " JOIN devices d USING (device_key) WHERE e.cleared_at IS NULL AND d.device_id = %s",
             device_id,
         )
         assert len(found) == len(dict(found)), f"{device_id}: two open episodes of one rule: {found}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +15,19 @@ from tests.system.city import PROBE_S, City, write_ledger
 from tests.system.installation import Installation, installed
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the processes of the installation have said."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            folder = value.installation.folder if isinstance(value, City) else getattr(value, "folder", None)
+            for log in sorted(folder.glob("*.log")) if isinstance(folder, Path) else ():
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                report.sections.append((f"the end of {log.name}", "\n".join(lines[-60:])))
+    return report
 
 
 @pytest.fixture
@@ -56,7 +70,10 @@ def city(city_stack: Installation) -> Iterator[City]:
     record = json.loads((city_stack.home / "stack.json").read_text())
     with psycopg.connect(maintenance, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE underfoot").format(sql.Identifier(name)))
-    own = {"UNDERFOOT_DATABASE_URL": f"{maintenance.rpartition('/')[0]}/{name}", "UNDERFOOT_MQTT_URL": record["mqtt_url"]}
+    own = {
+        "UNDERFOOT_DATABASE_URL": f"{maintenance.rpartition('/')[0]}/{name}",
+        "UNDERFOOT_MQTT_URL": record["mqtt_url"],
+    }
     before = dict(city_stack.environment)
     city_stack.environment |= own
     created = City(city_stack, own["UNDERFOOT_DATABASE_URL"], own["UNDERFOOT_MQTT_URL"])

@@ -17,8 +17,7 @@ import paho.mqtt.client as mqtt
 import psycopg
 import pytest
 
-# The fixtures live in conftest.py, which tests cannot import by name; these are what they hand out.
-Installation = Any
+from tests.system.installation import Installation
 
 SERVERS = ("postgres", "mosquitto")
 

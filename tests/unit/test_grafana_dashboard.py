@@ -18,7 +18,8 @@ from jsonschema import Draft7Validator
 
 from deploy.derived import derived, protocol
 from deploy.grafana import fields
-from deploy.grafana.overview import DEFAULT_VIEW, overview
+from deploy.grafana.city_map import DEFAULT_VIEW
+from deploy.grafana.overview import overview
 from deploy.grafana.provision import Folder, Reader, datasource, export, folder, reader_in_force, shipped_dashboard
 from deploy.grafana.push import PushError, push
 from ingest.reasons import Rejection
@@ -156,7 +157,7 @@ def test_several_values_are_written_as_sql_strings() -> None:
 
 def test_the_map_asks_nobody_outside_and_stays_where_it_is() -> None:
     options = PANELS["地图"]["options"]
-    assert (options["view"]["id"], options["view"]["lat"], options["view"]["lon"]) == ("coords", 36.10, 114.39)
+    assert (options["view"]["id"], options["view"]["lat"], options["view"]["lon"]) == ("coords", 36.103, 114.337)
     assert options["basemap"]["config"]["url"].startswith("data:image/")
     addresses = [text for text in strings(DASHBOARD) if "://" in text]
     assert set(addresses) == {"http://underfoot.example:58080"}

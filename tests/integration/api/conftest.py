@@ -7,21 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from api.keys import create
-from api.roles import Role
-from tests.integration.api.served import Served, nobody_there, served
-from underfoot.storage.connect import connect
+from tests.integration.api.served import Served, keyed
 
 
 @pytest.fixture
 def api(database: str) -> Iterator[Served]:
-    """The API on an empty database, its broker absent."""
-    with connect(database, "test") as connection:
-        secrets = {role: create(connection, f"the-{role.value}", role, "test").secret for role in Role}
-    with served(database, f"mqtt://127.0.0.1:{nobody_there()}") as url:
-        running = Served(url, database, secrets)
-        with running.client:
-            yield running
+    """The API on an empty database."""
+    with keyed(database) as running:
+        yield running
 
 
 @pytest.fixture

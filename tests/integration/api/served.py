@@ -14,9 +14,11 @@ import httpx
 import psycopg
 
 from api.app import create_app
+from api.keys import create
 from api.roles import Role
 from api.serving import http_server
 from underfoot.settings import load
+from underfoot.storage.connect import connect
 
 PROBLEM = "application/problem+json"
 
@@ -88,6 +90,17 @@ def served(database_url: str, mqtt_url: str) -> Iterator[str]:
         thread.join(20)
         listening.close()
     assert not thread.is_alive()
+
+
+@contextmanager
+def keyed(database: str) -> Iterator[Served]:
+    """The API served on `database` with a key of every role, its broker absent."""
+    with connect(database, "test") as connection:
+        secrets = {role: create(connection, f"the-{role.value}", role, "test").secret for role in Role}
+    with served(database, f"mqtt://127.0.0.1:{nobody_there()}") as url:
+        running = Served(url, database, secrets)
+        with running.client:
+            yield running
 
 
 def nobody_there() -> int:

@@ -97,7 +97,7 @@ def test_buckets_count_and_measure(city: Served) -> None:
         ("2026-07-01T01:00:00Z", 1),
     ]
     tilt = series["items"][0]["values"]["tilt_deg"]
-    assert tilt == {"count": 3, "min": 3.5, "max": 78.2, "avg": 28.6, "sum": 85.8, "last": 4.1}
+    assert tilt == pytest.approx({"count": 3, "min": 3.5, "max": 78.2, "avg": 28.6, "sum": 85.8, "last": 4.1}, rel=1e-6)
     assert series["items"][0]["values"]["open"] == {"count": 3, "true": 2, "last": True}
 
 

@@ -35,8 +35,9 @@ SELECT
     coalesce(d.district, left(al.area_code, 6)) AS district,
     coalesce(nullif(a.address, ''), a.name, area.name, '系统') AS place,
     coalesce(a.name, '') AS asset_name, a.asset_code, a.maintenance_unit, a.lon, a.lat,
-    CASE jsonb_typeof(e.proof -> 'value')
-        WHEN 'number' THEN
+    CASE
+        -- A state needs no number: 井盖打开, not 井盖打开 1.
+        WHEN jsonb_typeof(e.proof -> 'value') = 'number' AND r.body ->> 'equals' IS NULL THEN
             concat_ws(' ', e.proof ->> 'label', trim_scale(round((e.proof ->> 'value')::numeric, 3)), nullif(e.proof ->> 'unit', ''))
         ELSE coalesce(e.proof ->> 'label', '')
     END AS proof

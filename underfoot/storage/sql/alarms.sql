@@ -123,7 +123,8 @@ ON CONFLICT (idempotency_key) DO NOTHING;
 INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state, due_at)
 SELECT 'device', subject_key, rule_id, %(shard)s, state, due_at
 FROM jsonb_to_recordset(%(rows)s) AS r (subject_key bigint, rule_id text, state jsonb, due_at timestamptz)
-ON CONFLICT (subject_kind, subject_key, rule_id) DO UPDATE SET state = EXCLUDED.state, due_at = EXCLUDED.due_at;
+ON CONFLICT (subject_kind, subject_key, rule_id)
+    DO UPDATE SET shard = EXCLUDED.shard, state = EXCLUDED.state, due_at = EXCLUDED.due_at;
 
 -- name: drop_conditions
 -- purpose: what is plainly normal again
@@ -132,18 +133,23 @@ USING jsonb_to_recordset(%(rows)s) AS r (subject_key bigint, rule_id text)
 WHERE c.subject_kind = 'device' AND c.subject_key = r.subject_key AND c.rule_id = r.rule_id;
 
 -- name: load_conditions
--- purpose: the engine's memory of a shard
-SELECT subject_key, rule_id, state FROM conditions WHERE shard = %(shard)s AND subject_kind = 'device';
+-- purpose: the engine's memory of a shard's devices, whichever shard each was in when it was written
+SELECT c.subject_key, c.rule_id, c.state
+FROM conditions c JOIN devices d ON d.device_key = c.subject_key
+WHERE c.subject_kind = 'device' AND d.shard = %(shard)s;
 
 -- name: load_open_device_episodes
--- purpose: open episodes of rules that keep no condition row (offline, late hazard)
-SELECT al.subject_key, al.rule_id, e.proof ->> 'of_rule'
+-- purpose: a shard's open device episodes but those of these rules; of a late hazard, the rules that asked
+SELECT al.subject_key, al.rule_id, e.condition, array(
+    SELECT DISTINCT t.proof ->> 'of_rule' FROM transitions t
+    WHERE t.alarm_key = e.alarm_key AND t.episode = e.episode AND t.reason = 'late_hazard' AND t.proof ? 'of_rule'
+)
 FROM episodes e JOIN alarms al USING (alarm_key) JOIN devices d ON d.device_key = al.device_key
-WHERE e.cleared_at IS NULL AND al.subject_kind = 'device' AND d.shard = %(shard)s AND al.rule_id = ANY(%(rule_ids)s);
+WHERE e.cleared_at IS NULL AND al.subject_kind = 'device' AND d.shard = %(shard)s AND al.rule_id <> ALL(%(rule_ids)s);
 
 -- name: late_already_known
 -- purpose: late hazards that an episode on record already covers
-SELECT r.device_key FROM jsonb_to_recordset(%(rows)s) AS r (device_key bigint, rule_id text, at timestamptz)
+SELECT r.number FROM jsonb_to_recordset(%(rows)s) AS r (number int, device_key bigint, rule_id text, at timestamptz)
 WHERE EXISTS (
     SELECT 1 FROM alarms al JOIN episodes e USING (alarm_key)
     WHERE al.subject_kind = 'device' AND al.subject_key = r.device_key AND al.rule_id = r.rule_id

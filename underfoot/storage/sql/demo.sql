@@ -44,25 +44,20 @@ SELECT s.audience, count(*) FILTER (WHERE o.state = 'delivered'), count(*) FILTE
 FROM sinks s LEFT JOIN outbox o USING (sink_key)
 GROUP BY s.audience;
 
--- name: waiting
--- purpose: what has not come to rest yet: deliveries owed, commands not consumed
-SELECT (SELECT count(*) FROM outbox WHERE state = 'owed'), (SELECT count(*) FROM inbox WHERE consumed_at IS NULL);
-
--- name: raised_episodes
--- purpose: every episode there was, with what proved it and when that was published, decided, and owed to the platform
+-- name: episodes
+-- purpose: every episode there was, with what proved it and when that was decided
 SELECT al.alarm_key, e.episode, al.rule_id, coalesce(d.device_id, al.subject_kind) AS subject, e.title, e.worst_severity,
     e.cleared_at IS NOT NULL AS cleared, t.reason, (e.proof ->> 'ts')::timestamptz AS proof_ts, t.committed_at,
-    EXISTS (
-        SELECT FROM outbox o JOIN sinks s USING (sink_key)
-        WHERE s.audience = 'platform' AND o.alarm_key = e.alarm_key AND o.episode = e.episode
-    ) AS is_case
+    jsonb_typeof(r.body -> 'case') = 'object' AS is_case
 FROM episodes e
 JOIN alarms al USING (alarm_key)
 LEFT JOIN devices d ON d.device_key = al.device_key
-LEFT JOIN LATERAL (
+LEFT JOIN rules r ON r.rule_id = al.rule_id AND r.version = e.rule_version
+CROSS JOIN LATERAL (
     SELECT reason, committed_at FROM transitions
-    WHERE alarm_key = e.alarm_key AND episode = e.episode AND region = 'condition' AND to_state = 'active' ORDER BY transition_no LIMIT 1
-) AS t ON true
+    WHERE alarm_key = e.alarm_key AND episode = e.episode AND region = 'condition' AND to_state = 'active'
+    ORDER BY transition_no LIMIT 1
+) AS t
 ORDER BY e.raised_at, e.episode_key;
 
 -- name: last_crew_delivery
@@ -78,3 +73,27 @@ LIMIT 1;
 -- name: maintenance_units
 -- purpose: the crews that there are
 SELECT DISTINCT maintenance_unit FROM assets JOIN devices USING (asset_key) WHERE maintenance_unit <> '' ORDER BY 1;
+
+-- name: owed_to_platform
+-- purpose: every delivery to a platform, with its key
+SELECT o.idempotency_key, o.alarm_key, o.episode, o.notice, o.state
+FROM outbox o JOIN sinks s USING (sink_key)
+WHERE s.audience = 'platform' ORDER BY o.delivery_key;
+
+-- name: crew_states
+-- purpose: what became of the deliveries to crews
+SELECT o.state, count(*) FROM outbox o JOIN sinks s USING (sink_key) WHERE s.audience = 'crew' GROUP BY o.state;
+
+-- name: case_rules
+-- purpose: the rules whose alarms are cases on the platform
+SELECT rule_id FROM (
+    SELECT DISTINCT ON (rule_id) rule_id, body FROM rules ORDER BY rule_id, version DESC
+) newest
+WHERE jsonb_typeof(body -> 'case') = 'object';
+
+-- name: at_rest
+-- purpose: whether all that the broker had by then is committed, no command waits, and nothing is owed
+SELECT bool_and(coalesce(caught_up_to > %(since)s, false))
+    AND NOT EXISTS (SELECT FROM outbox WHERE state = 'owed')
+    AND NOT EXISTS (SELECT FROM inbox WHERE consumed_at IS NULL)
+FROM shards;

@@ -106,7 +106,7 @@ WITH alarmed AS (
     ORDER BY severity DESC NULLS LAST, depth_cm DESC
     LIMIT 10
 )
-SELECT $__timeGroupAlias(ts,$__interval), concat_ws(' ', place, asset_name) AS metric, max(depth_cm) AS depth_cm
+SELECT $__timeGroupAlias(ts,$__interval), concat_ws(' ', place, nullif(asset_name, place)) AS metric, max(depth_cm) AS depth_cm
 FROM dashboard.road_reports
 WHERE $__timeFilter(ts) AND device_key = ANY (ARRAY(SELECT device_key FROM shown)) AND depth_cm IS NOT NULL
 GROUP BY 1, 2

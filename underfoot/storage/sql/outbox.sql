@@ -3,19 +3,22 @@
 SELECT
     s.sink_key, s.name, s.channel, s.audience, s.config, s.failures,
     coalesce(extract(epoch FROM s.open_until - now()), 0)::float8 AS closed_for_s,
-    due.is AS due,
-    CASE WHEN NOT due.is THEN (
+    due.found AS due,
+    CASE WHEN NOT due.found THEN (
         SELECT extract(epoch FROM min(o.next_attempt_at) - now())::float8
         FROM outbox o WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at > now()
     ) END AS next_in_s
 FROM sinks s
 CROSS JOIN LATERAL (
-    SELECT EXISTS (
-        SELECT 1 FROM outbox o
+    -- LIMIT 1 and not EXISTS: the planner would answer that by reading everything that is due for anybody.
+    SELECT (
+        SELECT true FROM outbox o
         WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at <= now()
             AND (o.lease_until IS NULL OR o.lease_until <= now())
-    )
-) AS due (is)
+        LIMIT 1
+    ) IS NOT NULL AS found
+    OFFSET 0
+) AS due
 WHERE s.enabled
 ORDER BY s.sink_key;
 

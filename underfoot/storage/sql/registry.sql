@@ -15,8 +15,10 @@ WHERE d.shard = %(shard)s AND d.device_id = ANY(%(device_ids)s);
 -- purpose: the newest thing each device of a shard has said
 SELECT l.device_key, l.ts, l.received_at, l.seq FROM device_latest l JOIN devices d USING (device_key) WHERE d.shard = %(shard)s;
 
--- name: recent_rain
--- purpose: what fell lately, to go on summing
-SELECT r.device_key, r.ts, r.amount_mm FROM report_rain r JOIN devices d USING (device_key)
-WHERE d.shard = %(shard)s AND r.ts > now() - %(span)s::interval AND r.amount_mm IS NOT NULL
+-- name: recent_amounts
+-- purpose: what a rule goes on summing: what each device of a shard reported in the span up to its newest report
+SELECT r.device_key, r.ts, r.{field}
+FROM {table} r JOIN devices d USING (device_key) JOIN device_latest l USING (device_key)
+WHERE d.shard = %(shard)s AND r.ts > l.ts - %(span)s::interval AND r.{field} IS NOT NULL
+    AND r.ts > now() - interval '8 days' - %(span)s::interval
 ORDER BY r.device_key, r.ts;

@@ -1,0 +1,47 @@
+-- A city in which reading a whole table shows: 4 000 assets and devices, 40 000 episodes, 40 000 quarantined, a month of books.
+SET session_replication_role = replica;  -- foreign keys hold by construction; checking each would take most of the time
+INSERT INTO areas (code, name, parent_code, level) VALUES ('410500', '安阳市', NULL, 'city');
+INSERT INTO areas SELECT '4105' || lpad(d::text, 2, '0'), 'd', '410500', 'district' FROM generate_series(1, 9) d;
+INSERT INTO areas SELECT code || lpad(s::text, 3, '0'), 's', code, 'street' FROM areas CROSS JOIN generate_series(1, 20) s WHERE level = 'district';
+
+INSERT INTO assets (asset_code, kind, name, area_code, maintenance_unit, object_state)
+SELECT 'a' || n, CASE WHEN n % 1000 = 0 THEN '2115' ELSE '0103' END, 'n',
+    '4105' || lpad((n % 9 + 1)::text, 2, '0') || lpad((n % 20 + 1)::text, 3, '0'), 'unit-' || n % 50,
+    CASE WHEN n % 500 = 0 THEN '丢失' ELSE '完好' END
+FROM generate_series(1, 4000) n;
+INSERT INTO devices (device_id, family, district, asset_key, vendor, expected_interval_s, status)
+SELECT 'd-' || n, CASE WHEN n % 200 = 0 THEN 'pump' WHEN n % 10 = 0 THEN 'road' ELSE 'cover' END, '410501', n,
+    CASE WHEN n % 400 = 0 THEN 'rare' ELSE 'common' END, 60, CASE WHEN n % 400 = 1 THEN 'retired' ELSE 'in_service' END
+FROM generate_series(1, 4000) n;
+INSERT INTO device_latest (device_key, ts, received_at, quality, "values") SELECT device_key, now(), now(), 0, '{"open": false}' FROM devices;
+
+INSERT INTO rules (rule_id, version, body, created_by)
+SELECT r, v, jsonb_build_object('title', r, 'family', 'cover'), 'x' FROM unnest(ARRAY['cover.tilt', 'cover.open', 'cover.rare']) r, generate_series(1, 20) v;
+INSERT INTO alarms (subject_kind, subject_key, rule_id, device_key, asset_key, area_code, family)
+SELECT 'device', device_key, CASE WHEN device_key % 800 = 3 THEN 'cover.rare' ELSE rule_id END, device_key, asset_key, area_code, family
+FROM devices JOIN assets USING (asset_key) CROSS JOIN (VALUES ('cover.tilt'), ('cover.open')) AS r (rule_id)
+ON CONFLICT DO NOTHING;
+INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity, human, raised_at, raised_received_at, cleared_at, proof)
+SELECT alarm_key, e, 1, 't', 'normal', (alarm_key + e) % 4 + 1, 4, CASE WHEN (alarm_key + e) % 100 = 0 THEN 'unacknowledged' ELSE 'acknowledged' END,
+    '2026-01-01Z'::timestamptz + (alarm_key * 7919 % 8000 + e * 8000) * interval '10 minutes', now(),
+    CASE WHEN e < 5 OR alarm_key % 100 > 0 THEN '2026-12-31Z'::timestamptz END, '{}'
+FROM alarms CROSS JOIN generate_series(1, 5) e;
+INSERT INTO transitions (alarm_key, transition_no, episode, region, from_state, to_state, severity, reason, actor, event_at, received_at)
+SELECT alarm_key, episode * 2 - n, episode, 'condition', 'normal', 'active', severity, 'limit_reached', 'engine', raised_at, raised_at
+FROM episodes CROSS JOIN (VALUES (0), (1)) AS twice (n);
+INSERT INTO sinks (name, channel, audience, config) VALUES ('platform', 'platform', 'platform', '{}');
+INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, state, snapshot)
+SELECT alarm_key || '-' || episode, 1, alarm_key, episode, episode * 2, 'raise', severity, CASE WHEN alarm_key % 1000 = 0 THEN 'owed' ELSE 'delivered' END, '{}'
+FROM episodes;
+INSERT INTO inbox (shard, kind, payload, key, consumed_at) SELECT 'main', 'close', '{}', 'close:x' || n, now() FROM generate_series(1, 5000) n;
+
+INSERT INTO quarantine (shard, received_at, topic, payload, digest, packet_id, reason, detail)
+SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 't', '', sha256(int4send(n)), 1, CASE WHEN n % 4000 = 0 THEN 'rare' ELSE 'common' END, 'd'
+FROM generate_series(1, 40000) n;
+INSERT INTO books (shard, minute, received, stored) SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 1, 1 FROM generate_series(1, 40000) n;
+INSERT INTO audit (actor, action, subject) SELECT 'x', 'x.y', 'episode:' || n FROM generate_series(1, 5000) n;
+INSERT INTO api_keys (name, role, secret_hash) SELECT 'key-' || n, 'viewer', sha256(int4send(n)) FROM generate_series(1, 5000) n;
+
+INSERT INTO report_cover (device_key, ts, digest, tilt_deg, received_at, quality)
+SELECT d, '2026-07-01Z'::timestamptz + n * interval '30 minutes', 1, 3, now(), 0 FROM generate_series(1, 40) d, generate_series(1, 700) n;
+ANALYZE;

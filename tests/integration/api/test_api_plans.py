@@ -1,0 +1,241 @@
+"""Every list finds its page without reading the table.
+
+The statements are those that the API really sends, with their parameters: they are recorded while it answers, and then
+explained by the same database with ANALYZE, on tables large enough for the planner to have a choice and under its
+default settings. (With `enable_seqscan = off` a plan would only show that some index can be used, be it read from end to
+end.) So two things are measured: that no guarded table is read by a Seq Scan, and how many of its rows were touched, rows
+that a filter threw away included. That number must stay in proportion to the page, whatever the table's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from api.roles import NEEDED, Role
+from tests.integration.api.served import Served, keyed
+
+GUARDED = (
+    "_hyper_", "assets", "devices", "device_latest", "alarms", "episodes", "transitions", "outbox", "inbox", "quarantine",
+    "books", "audit", "api_keys",
+)  # fmt: skip
+
+LIMIT = 20
+# A page reads up to five tables beside its own, and looks at a few rows that its filter then refuses.
+MOST = 12 * (LIMIT + 1)
+# A filter by what stands in a joined table finds all that it lets through, and then sorts that.
+MOST_SORTED = 30 * (LIMIT + 1)
+BY_JOIN = ("area", "family")
+
+LISTS: list[tuple[str, dict[str, Any]]] = [
+    ("/api/v1/assets", {}),
+    ("/api/v1/assets", {"area": "410503004"}),
+    ("/api/v1/assets", {"asset_code": "a1717"}),
+    ("/api/v1/assets", {"kind": "2115"}),
+    ("/api/v1/assets", {"maintenance_unit": "unit-7"}),
+    ("/api/v1/assets", {"object_state": "丢失"}),
+    ("/api/v1/assets", {"with_device": "true"}),
+    ("/api/v1/devices", {}),
+    ("/api/v1/devices", {"family": "pump"}),
+    ("/api/v1/devices", {"area": "410503004"}),
+    ("/api/v1/devices", {"area": "410500"}),
+    ("/api/v1/devices", {"status": "retired"}),
+    ("/api/v1/devices", {"vendor": "rare"}),
+    ("/api/v1/devices", {"asset": 1717}),
+    ("/api/v1/devices", {"shard": "main"}),
+    ("/api/v1/alarms", {"state": "all"}),
+    ("/api/v1/alarms", {"state": "open"}),
+    ("/api/v1/alarms", {"state": "open", "severity": [3, 4]}),
+    ("/api/v1/alarms", {"state": "unacknowledged"}),
+    ("/api/v1/alarms", {"state": "cleared"}),
+    ("/api/v1/alarms", {"state": "all", "severity": [4]}),
+    ("/api/v1/alarms", {"state": "all", "family": "pump"}),
+    ("/api/v1/alarms", {"state": "all", "family": "cover"}),
+    ("/api/v1/alarms", {"state": "all", "rule": "cover.rare"}),
+    ("/api/v1/alarms", {"state": "all", "device": "d-1717"}),
+    ("/api/v1/alarms", {"state": "all", "asset": 1717}),
+    ("/api/v1/alarms", {"state": "all", "alarm": 1717}),
+    ("/api/v1/alarms", {"state": "all", "area": "410500"}),
+    ("/api/v1/alarms", {"state": "open", "area": "410503004"}),
+    ("/api/v1/alarms", {"state": "all", "from": "2026-03-01T00:00:00Z", "to": "2026-03-01T12:00:00Z"}),
+    ("/api/v1/devices/d-17/reports", {}),
+    ("/api/v1/devices/d-17/reports", {"order": "asc"}),
+    ("/api/v1/devices/d-17/reports", {"from": "2026-07-03T00:00:00Z", "to": "2026-07-04T00:00:00Z"}),
+    ("/api/v1/devices/d-17/reports", {"from": "2026-07-03T00:00:00Z", "bucket": "30m"}),
+    ("/api/v1/rules", {}),
+    ("/api/v1/quarantine", {}),
+    ("/api/v1/quarantine", {"reason": "rare"}),
+    ("/api/v1/quarantine", {"reason": "common", "to": "2026-01-09T00:00:00Z"}),
+    ("/api/v1/quarantine", {"from": "2026-01-05T00:00:00Z", "to": "2026-01-05T01:00:00Z"}),
+    ("/api/v1/books", {}),
+    ("/api/v1/books", {"shard": "main"}),
+    ("/api/v1/books", {"to": "2026-01-05T00:00:00Z"}),
+    ("/api/v1/keys", {}),
+]  # fmt: skip
+
+SINGLE: list[tuple[str, str, Any]] = [
+    ("GET", "/api/v1/assets/1717", None),
+    ("GET", "/api/v1/devices/d-1717", None),
+    ("GET", "/api/v1/alarms/17171", None),
+    ("GET", "/api/v1/quarantine/17171", None),
+    ("GET", "/api/v1/quarantine/counts?from=2026-01-05T00:00:00Z&to=2026-01-05T02:00:00Z", None),
+    ("GET", "/api/v1/books/totals?from=2026-01-05T00:00:00Z&to=2026-01-05T02:00:00Z", None),
+    ("GET", "/api/v1/rules/cover.tilt", None),
+    ("POST", "/api/v1/alarms/17171/acknowledge", {"note": "n"}),
+    ("POST", "/api/v1/alarms/500/close", {"reason": "r"}),
+    ("DELETE", "/api/v1/keys/key-1717", None),
+]
+
+# These read a small table whole, or answer from no table; or they sum up everything, which is what was asked for.
+NOT_LISTS = {
+    "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json",
+    "/api/v1/areas", "/api/v1/areas/tree", "/api/v1/areas/{code}",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def large(postgres_server: str, database_template: str) -> Iterator[Served]:
+    """The API on the large city of large.sql, made once: nothing here changes what another test reads."""
+    name = sql.Identifier("test_api_large")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(database_template))
+        )
+        with keyed(f"{postgres_server.rpartition('/')[0]}/test_api_large") as running:
+            running.run((Path(__file__).parent / "large.sql").read_text(encoding="utf-8"))
+            yield running
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def _recorded() -> Iterator[list[tuple[Any, Any]]]:
+    """What the API, which runs in a thread of this process, sends to the database meanwhile."""
+    sent: list[tuple[Any, Any]] = []
+    execute = psycopg.Cursor.execute
+
+    def recording(self: Any, query: Any, params: Any = None, **more: Any) -> Any:
+        sent.append((query, params))
+        return execute(self, query, params, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", recording)
+        yield sent
+
+
+def _explained(
+    city: Served, sent: list[tuple[Any, Any]], first: LiteralString = "SELECT"
+) -> list[tuple[str, dict[str, Any]]]:
+    """Each statement's text and plan, as carried out, after `first`, and rolled back."""
+    plans = []
+    for query, params in sent:
+        with psycopg.connect(city.database, options="-c timezone=UTC") as connection:
+            connection.execute(first)
+            text = query if isinstance(query, str) else query.as_string(connection)
+            cursor = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}".encode(), params, prepare=False)
+            row = cursor.fetchone()
+            connection.rollback()
+        assert row is not None
+        plans.append((text, row[0][0]["Plan"]))
+    return plans
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _touched(plan: dict[str, Any]) -> tuple[float, list[str]]:
+    """How many rows of guarded tables were read, and which of them by a Seq Scan."""
+    rows, scanned = 0.0, []
+    for node in _nodes(plan):
+        table = node.get("Relation Name")
+        if table is None or not table.startswith(GUARDED) or "Scan" not in node["Node Type"]:
+            continue
+        if node["Actual Loops"] == 0:
+            continue
+        thrown_away = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        rows += (node["Actual Rows"] + thrown_away) * node["Actual Loops"]
+        if node["Node Type"] == "Seq Scan":
+            scanned.append(table)
+    return rows, scanned
+
+
+def _check(
+    large: Served, sent: list[tuple[Any, Any]], call: str, most: float, first: LiteralString = "SELECT"
+) -> list[str]:
+    assert sent, call
+    wrong = []
+    for text, plan in _explained(large, sent, first):
+        rows, scanned = _touched(plan)
+        if scanned or rows > most:
+            wrong.append(f"{call}: {rows:.0f} rows touched, {most:.0f} allowed; Seq Scan on {scanned}: {text[:80]}…")
+    return wrong
+
+
+def test_every_list_reads_in_proportion_to_its_page(large: Served) -> None:
+    wrong: list[str] = []
+    for path, query in LISTS:
+        most = MOST_SORTED if set(query) & set(BY_JOIN) else MOST
+        with _recorded() as sent:
+            page = large.ok(path, Role.administrator, limit=LIMIT, **query)
+        wrong += _check(large, sent, f"{path} {query}", most)
+        if page["next"] is not None:
+            with _recorded() as sent:
+                large.ok(path, Role.administrator, limit=LIMIT, cursor=page["next"], **query)
+            wrong += _check(large, sent, f"{path} {query}, second page", most)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_last_page_costs_what_the_first_does(large: Served) -> None:
+    """A cursor is a place in an index, not a number of rows to skip."""
+    wrong: list[str] = []
+    for path, query in [("/api/v1/alarms", {"state": "all"}), ("/api/v1/quarantine", {}), ("/api/v1/books", {})]:
+        cursor: dict[str, Any] = {}
+        for _ in range(12):
+            with _recorded() as sent:
+                cursor = {"cursor": large.ok(path, limit=1000, **query, **cursor)["next"]}
+        wrong += _check(large, sent, f"{path} {query}", 6 * 1001)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_single_thing_is_found_by_a_key(large: Served) -> None:
+    wrong: list[str] = []
+    for method, path, body in SINGLE:
+        with _recorded() as sent:
+            answer = large.call(method, path, Role.administrator, json=body)
+        assert answer.status_code < 300, answer.text
+        wrong += _check(large, sent, f"{method} {path}", MOST)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_every_scrape_asks_goes_by_indexes_where_there_is_something_to_leave_out(large: Served) -> None:
+    with _recorded() as sent:
+        large.get("/metrics")
+    wrong = [
+        text
+        for text, plan in _explained(large, sent)
+        if ("outbox" in text or "episodes" in text) and (_touched(plan)[1] or _touched(plan)[0] > 1000)
+    ]
+    assert not wrong
+
+
+def test_no_route_is_left_out() -> None:
+    covered = {path for path, _ in LISTS} | {path.partition("?")[0] for _, path, _ in SINGLE}
+    for _, path in NEEDED:
+        pattern = path.replace("{device_id}", "d-17").split("{")[0]
+        assert path in NOT_LISTS or any(each.startswith(pattern) for each in covered), path
+
+
+def test_the_guard_sees_a_table_that_is_read_whole(large: Served) -> None:
+    """Without its index the same list is caught: the guard can fail."""
+    with _recorded() as sent:
+        large.ok("/api/v1/quarantine", limit=LIMIT)
+    assert not _check(large, sent, "quarantine", MOST)
+    assert _check(large, sent, "quarantine", MOST, first="DROP INDEX quarantine_received")

@@ -1,0 +1,135 @@
+"""Whether a city's database holds what its fleet has sent: every report, refusal and alarm, every delivery owed.
+
+All of it is read from the rows; what the product says about itself (the books) is compared with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from tests.system.city import FAMILIES, City
+from tests.system.fleet import Sent
+
+_STORED = " UNION ALL ".join(
+    f"SELECT device_key, ts, digest, quality, (extra #>> '{{report,n}}')::bigint AS n FROM report_{family}"
+    for family in FAMILIES
+)
+
+
+def stored_numbers(city: City) -> Counter[int]:
+    """How often each numbered report is stored."""
+    return Counter(dict(city.rows(f"SELECT n, count(*) FROM ({_STORED}) s WHERE n IS NOT NULL GROUP BY n")))
+
+
+def stored_rows(city: City) -> int:
+    return int(city.value(f"SELECT count(*) FROM ({_STORED}) s"))
+
+
+def everything_is_kept(city: City, sent: Sent) -> None:
+    """Every distinct report stored once, every distinct refusal in quarantine once, nothing else anywhere."""
+    stored = stored_numbers(city)
+    lost = sent.reports - stored.keys()
+    assert not lost, f"{len(lost)} of {len(sent.reports)} reports are lost, e.g. {sorted(lost)[:10]}"
+    twice = {number: count for number, count in stored.items() if count > 1}
+    assert not twice, f"{len(twice)} reports are stored more than once, e.g. {list(twice.items())[:10]}"
+    assert stored_rows(city) == len(sent.reports)
+    refused = [bytes(digest) for (digest,) in city.rows("SELECT digest FROM quarantine")]
+    assert set(refused) == sent.refused, (
+        f"quarantine: {len(sent.refused - set(refused))} missing, {len(set(refused) - sent.refused)} more"
+    )
+    assert len(refused) == len(set(refused)), "the same refusal is kept twice"
+
+
+def the_books_balance(city: City, sent: Sent) -> dict[str, int]:
+    """Row by row, and against the rows of the database and the count of the fleet."""
+    names = ("received", "redelivered", "unpacked", "stored", "duplicate", "quarantined", "late")
+    total: Counter[str] = Counter()
+    for row in city.rows(f"SELECT {', '.join(names)} FROM books"):
+        book = dict(zip(names, row, strict=True))
+        assert book["received"] + book["unpacked"] == book["stored"] + book["duplicate"] + book["quarantined"], book
+        total.update(book)
+    assert total["stored"] == stored_rows(city)
+    assert total["quarantined"] == city.value("SELECT count(*) FROM quarantine")
+    assert total["stored"] + total["quarantined"] == len(sent.reports) + len(sent.refused)
+    assert total["received"] >= sent.messages, "something was never counted as received"
+    # What came for the first time and never reached a commit comes again marked: so unmarked ones are never too many.
+    assert total["received"] - total["redelivered"] <= sent.messages
+    assert total["duplicate"] >= sent.repeats
+    return dict(total)
+
+
+def the_alarms_are_right(city: City, sent: Sent) -> None:
+    """Exactly the episodes that the fleet's hazards mean, with the times of the reports that proved them."""
+    rules = sorted({episode.rule_id for episode in sent.episodes} | {"cover.open"})
+    found = city.rows(
+        "SELECT d.device_id, al.rule_id, (extract(epoch FROM e.raised_at) * 1000)::bigint,"
+        " e.severity, e.cleared_at IS NULL, (extract(epoch FROM e.cleared_at) * 1000)::bigint"
+        " FROM episodes e JOIN alarms al USING (alarm_key) JOIN devices d USING (device_key) WHERE al.rule_id = ANY(%s)"
+        " ORDER BY al.alarm_key, e.episode",
+        rules,
+    )
+    clockless = {episode.device_id for episode in sent.episodes if episode.raised_ms is None}
+    expected = Counter((e.device_id, e.rule_id, e.raised_ms, e.severity, e.open, e.cleared_ms) for e in sent.episodes)
+    actual = Counter(
+        (
+            device,
+            rule,
+            None if device in clockless else raised,
+            severity,
+            is_open,
+            None if device in clockless else cleared,
+        )
+        for device, rule, raised, severity, is_open, cleared in found
+    )
+    assert actual == expected, (
+        f"missing {list((expected - actual).elements())[:5]}, more {list((actual - expected).elements())[:5]}"
+    )
+
+
+def the_record_is_whole(city: City) -> None:
+    """One open episode per subject and rule; transitions without a gap; each episode begins and ends in them."""
+    double = city.rows(
+        "SELECT subject_kind, subject_key, rule_id, count(*) FROM episodes JOIN alarms USING (alarm_key)"
+        " WHERE cleared_at IS NULL GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    )
+    assert double == []
+    gaps = city.rows(
+        "SELECT al.alarm_key, al.transition_no, count(t.*), max(t.transition_no) FROM alarms al"
+        " LEFT JOIN transitions t USING (alarm_key) GROUP BY al.alarm_key"
+        " HAVING al.transition_no <> count(t.*) OR al.transition_no <> coalesce(max(t.transition_no), 0)"
+    )
+    assert gaps == []
+    unproven = city.rows(
+        "SELECT e.episode_key, e.cleared_at, x.begun, x.ended FROM episodes e CROSS JOIN LATERAL ("
+        " SELECT count(*) FILTER (WHERE from_state IN ('normal', 'pending') AND to_state = 'active') AS begun,"
+        "  count(*) FILTER (WHERE from_state IN ('active', 'clearing') AND to_state = 'normal') AS ended"
+        " FROM transitions t WHERE t.alarm_key = e.alarm_key AND t.episode = e.episode AND t.region = 'condition') x"
+        " WHERE x.begun <> 1 OR x.ended <> (e.cleared_at IS NOT NULL)::int OR e.proof = '{}'"
+    )
+    assert unproven == []
+
+
+def everything_is_owed(city: City, sink: str) -> int:
+    """Each beginning, change of severity and end of an alarm that is a case has its one row in the outbox of `sink`."""
+    condition = (
+        "SELECT t.alarm_key, t.transition_no, CASE"
+        " WHEN t.from_state IN ('normal', 'pending') AND t.to_state = 'active' THEN 'raise'"
+        " WHEN t.from_state IN ('active', 'clearing') AND t.to_state = 'normal' THEN 'clear'"
+        " WHEN t.reason IN ('severity_rose', 'severity_fell') THEN 'change' END AS notice"
+        " FROM transitions t JOIN alarms al USING (alarm_key)"
+        " JOIN LATERAL (SELECT body FROM rules r WHERE r.rule_id = al.rule_id ORDER BY version DESC LIMIT 1) r ON true"
+        " WHERE t.region = 'condition' AND jsonb_typeof(r.body -> 'case') = 'object'"
+    )
+    wanted = set(city.rows(f"SELECT * FROM ({condition}) c WHERE notice IS NOT NULL"))
+    owed = city.rows(
+        "SELECT alarm_key, transition_no, notice FROM outbox JOIN sinks USING (sink_key) WHERE name = %s", sink
+    )
+    assert len(owed) == len(set(owed))
+    assert set(owed) == wanted, f"missing {sorted(wanted - set(owed))[:5]}, more {sorted(set(owed) - wanted)[:5]}"
+    assert city.value("SELECT count(*) - count(DISTINCT idempotency_key) FROM outbox") == 0
+    return len(owed)
+
+
+def shown(book: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in book.items())
