@@ -19,7 +19,7 @@ from alerts.rules import LateHazardRule, LevelRule, NoDataRule, Rule
 from alerts.transition import NORMAL, Change, Limits, Proof, Sample, State, due_us, on_sample, on_silence
 from underfoot.alarms import Condition, Reason, Severity, SubjectKind
 from underfoot.families import Family
-from underfoot.reports import Reports
+from underfoot.reports import TRUSTED_FUTURE_US, Reports
 
 _NEVER = np.iinfo(np.int64).min
 Floats = NDArray[np.float64]
@@ -328,7 +328,8 @@ class Evaluator:
                 insort(window, (ts_us, float(amounts[row])))
                 for span, values in summed.items():
                     values[row] = _sum_over(window, ts_us, int(span * 1e6))
-                del window[: bisect_right(window, (window[-1][0] - longest, float("inf")))]
+                oldest = window[-1][0] - longest - TRUSTED_FUTURE_US  # its newest may come from a clock ahead
+                del window[: bisect_right(window, (oldest, float("inf")))]
             sums |= {(name, span): values for span, values in summed.items()}
         return sums
 

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from alerts.channels.interface import Outcome, Retry
+from alerts.breaker import OPENS_AFTER
+from alerts.channels.interface import Outcome, Retry, SinkFailure
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Done:
 class _Lane:
     per_minute: int | None = None
     failing: bool = False
+    failed_in_row: int = 0
     waiting: deque[Job] = field(default_factory=deque)
     running: dict[int, float] = field(default_factory=dict)
     started: deque[float] = field(default_factory=deque)
@@ -91,7 +93,7 @@ class Lanes:
             if lane is None:
                 lane = self._lanes[lane_key] = _Lane()
                 self._turn.append(lane_key)
-            lane.per_minute, lane.failing = per_minute, failing
+            lane.per_minute, lane.failing, lane.failed_in_row = per_minute, failing, 0
             here = len(lane.waiting) + len(lane.running)
             if failing:
                 return max(0, 1 - here)
@@ -154,6 +156,7 @@ class Lanes:
             with self._changed:
                 lane = self._lanes[job.lane]
                 del lane.running[job.key]
+                lane.failed_in_row = lane.failed_in_row + 1 if _against_sink(outcome) else 0
                 lane.usual_s += 0.2 * (time.monotonic() - begun - lane.usual_s)
                 self._done.append(Done(job, outcome))
                 self._changed.notify()
@@ -179,6 +182,8 @@ class Lanes:
             self._set_aside_overdue(lane, now)
             if not lane.waiting or lane.allowance(now) < 1 or len(lane.running) >= self._share(lane):
                 continue
+            if lane.failed_in_row >= OPENS_AFTER:
+                continue  # the breaker is about to open; what is claimed will be taken back
             if lane.suspect(now) and suspects >= max(1, self._workers // 2):
                 continue
             job = lane.waiting.popleft()
@@ -199,3 +204,7 @@ class Lanes:
         busy = sum(1 for other in self._lanes.values() if other.waiting or other.running)
         busy += 0 if lane.waiting or lane.running else 1
         return max(1, math.ceil(self._workers / (busy + 1)))
+
+
+def _against_sink(outcome: Outcome) -> bool:
+    return isinstance(outcome, SinkFailure) or (isinstance(outcome, Retry) and outcome.against_sink)

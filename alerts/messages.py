@@ -143,7 +143,7 @@ def _reading(snapshot: Snapshot) -> str:
     if value is None or isinstance((proof.get("values") or {}).get(field), bool):
         return ""  # a state says no more than the title does
     label = _plain(proof.get("label", ""))
-    return f"{label}{' ' if label[-1:].isascii() else ''}{_number(value)}{proof.get('unit', '')}"
+    return f"{label}{' ' if label[-1:].isascii() else ''}{_number(value)}{_plain(proof.get('unit', ''))}"
 
 
 def _number(value: float) -> str:

@@ -38,7 +38,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     # The document is a route of its own, which needs a key; FastAPI's pages would load scripts from elsewhere.
     app = FastAPI(
-        title="Underfoot", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+        title="Underfoot",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect to where a slash more or less leads would be an answer that no key was asked for.
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
     app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES)

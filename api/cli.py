@@ -14,10 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from api import keys
-from api.app import create_app
 from api.keys import KeyExistsError, UnknownKeyError
 from api.roles import Role
-from api.serving import http_server
 from underfoot.settings import load
 from underfoot.storage.connect import connect
 
@@ -38,6 +36,10 @@ def api(
     port: Annotated[int | None, typer.Option(help="Port to listen on. Unset: UNDERFOOT_API_PORT")] = None,
 ) -> None:
     """Serve the HTTP API until told to stop (SIGTERM, Ctrl-C); calls under way are answered first."""
+    # Here and not above: `underfoot keys` needs no router, and importing them (pandas) takes longer than its work.
+    from api.app import create_app
+    from api.serving import http_server
+
     settings = load(api_host=host, api_port=port)
     logging.getLogger("underfoot").setLevel(settings.log_level)
     application = create_app(settings)

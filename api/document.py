@@ -106,5 +106,5 @@ _DETAILS = {
     413: "A body may have at most 65536 bytes.",
     422: "limit (query) = '5000': Input should be less than or equal to 1000",
     500: "The log has it under 3f9c2b7a1d20.",
-    503: "The database does not answer.",
+    503: "The database does not answer in time.",
 }

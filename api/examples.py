@@ -27,9 +27,7 @@ def example_of(schema: Schema, schemas: dict[str, Schema], where: str) -> Any:
         return _of_any(schema["anyOf"], schemas, where)
     match schema.get("type"):
         case "object" if "properties" in schema:
-            return {
-                name: example_of(part, schemas, f"{where}.{name}") for name, part in schema["properties"].items()
-            }
+            return {name: example_of(part, schemas, f"{where}.{name}") for name, part in schema["properties"].items()}
         case "object" if isinstance(schema.get("additionalProperties"), dict):
             return {"tilt_deg": example_of(schema["additionalProperties"], schemas, where)}
         case "array":

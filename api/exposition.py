@@ -28,7 +28,7 @@ class Exposition:
     """This process's counters, and the database's figures beside them."""
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
         requests, duration = metrics.HTTP_REQUESTS, metrics.HTTP_DURATION_S
         self._requests = Counter(requests.name, requests.help, requests.labels, registry=self._registry)

@@ -32,7 +32,7 @@ class ApiKey(BaseModel):
     name: str = Field(examples=["control-room"])
     role: Role
     created_at: Instant
-    revoked_at: Instant | None = Field(description="Since then it opens nothing")
+    revoked_at: Instant | None = Field(description="Since then it opens nothing", examples=[None])
 
 
 class NewApiKey(ApiKey):

@@ -143,7 +143,7 @@ def install(app: FastAPI) -> None:
 async def _on_database_away(request: Request, error: Exception) -> Response:
     log.warning("%s %s: the database does not answer: %s", request.method, request.url.path, str(error).strip())
     return respond(
-        Problem("unavailable", "The database does not answer.", headers={"Retry-After": "2"}), request.url.path
+        Problem("unavailable", "The database does not answer in time.", headers={"Retry-After": "2"}), request.url.path
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server under the API: uvicorn, without its own headers and its access log, which would show query strings."""
+"""The HTTP server under the API: uvicorn without its own header and its access log, which shows query strings."""
 
 from __future__ import annotations
 

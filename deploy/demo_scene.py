@@ -37,8 +37,24 @@ class OpenAlarm:
     title: str
     place: str
     asset_name: str
-    proof: str
+    label: str | None
+    unit: str | None
+    value: float | bool | None
     age_s: float
+
+    @property
+    def where(self) -> str:
+        """The road corner and what stands there; the one if it says the other."""
+        if self.asset_name.startswith(self.place.removesuffix("下")):
+            return self.asset_name
+        return f"{self.place} {self.asset_name}".rstrip()
+
+    @property
+    def reading(self) -> str:
+        """What the device says now. A state's name alone: whether it still is so, the alarm tells."""
+        if self.value is None or isinstance(self.value, bool):
+            return self.label or ""
+        return f"{self.label} {self.value:g} {self.unit or ''}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.demo_scene import Happened, OpenAlarm, Scene, Told
+from deploy.demo_scene import Happened, Scene, Told
 from underfoot.alarms import Severity
 
 _COLOURS = {4: "bold white on red", 3: "black on dark_orange", 2: "black on yellow", 1: "white on blue"}
 _LINE_EVERY_S = 5.0
-_ROWS_BESIDES_ALARMS = 19
+_ROWS_BESIDES_ALARMS = 20
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class View:
         self._next_line = 0.0
 
     def start(self) -> None:
-        if self._console.is_terminal:
+        if self._console.is_terminal and self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, screen=True)
             self._live.start()
 
@@ -101,12 +101,12 @@ def _head(stage: Stage, scene: Scene) -> RenderableType:
     books = scene.books
     numbers = Table.grid(expand=True)
     for _ in range(4):
-        numbers.add_column(ratio=1)
+        numbers.add_column(ratio=1, no_wrap=True)
     numbers.add_row(
         _number("上报 reports/s", f"{scene.reports_per_s:,.0f}"),
-        _number("发布→提交 publish→commit", _delay(scene)),
-        _number("在案告警 open alarms", str(sum(scene.open_by_severity.values()))),
-        _number("累计告警 episodes", str(scene.episodes)),
+        _number("提交延迟 delay", _delay(scene)),
+        _number("在案 open alarms", str(sum(scene.open_by_severity.values()))),
+        _number("累计 episodes", str(scene.episodes)),
     )
     numbers.add_row(
         _number("收到 received", f"{books.received:,}"),
@@ -126,7 +126,7 @@ def _alarms(scene: Scene, rows: int) -> RenderableType:
     table.add_column("已持续 age", no_wrap=True, justify="right", width=10)
     shown = scene.alarms[:rows] if len(scene.alarms) <= rows else scene.alarms[: rows - 1]
     for alarm in shown:
-        table.add_row(_badge(alarm.severity), alarm.title, _place(alarm), alarm.proof, _age(alarm.age_s))
+        table.add_row(_badge(alarm.severity), alarm.title, alarm.where, alarm.reading, _age(alarm.age_s))
     total = sum(scene.open_by_severity.values())
     if total > len(shown):
         table.add_row("", Text(f"……另有 {total - len(shown)} 条 more", style="dim"))
@@ -194,10 +194,6 @@ def _severity_badges(scene: Scene) -> Text:
 def _badge(severity: int, count: int | None = None) -> Text:
     label = Severity(severity).label
     return Text(f" {label} " if count is None else f" {label} {count} ", style=_COLOURS[severity])
-
-
-def _place(alarm: OpenAlarm) -> str:
-    return alarm.place if alarm.asset_name in ("", alarm.place) else f"{alarm.place} {alarm.asset_name}"
 
 
 def _age(seconds: float) -> str:

@@ -27,7 +27,7 @@ def pack(reports: Reports) -> bytes:
     family = reports.family
     body = bytearray(_HEADER)
     present = np.stack([~np.isnan(reports.columns[name]) for name in family.fields], axis=1)
-    seq_present = np.array([seq is not None for seq in reports.seq])
+    seq_present = np.array([seq is not None for seq in reports.seq], np.bool_)
     pattern = np.packbits(np.column_stack([present, seq_present]), axis=1)
     _, first, group = np.unique(pattern, axis=0, return_index=True, return_inverse=True)
     seq = np.array([0 if value is None else value for value in reports.seq], np.int64)

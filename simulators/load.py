@@ -50,8 +50,10 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`sent` were acknowledged, all distinct. `puback_ms`: from writing to acknowledgement."""
+    """`sent` were acknowledged, all distinct. `began_at` is the moment of the first byte, in seconds since 1970;
+    `puback_ms`: from writing to acknowledgement."""
 
+    began_at: float
     sent: int
     unacknowledged: int
     resent: int
@@ -118,11 +120,13 @@ class _Run:
         self.sent = self.resent = 0
         self.behind_s = 0.0
         self.puback_s = array("f")
+        self.began_at = time.time()
         self.began = self.ended = time.monotonic()
         self.cpu_began = time.process_time()
 
     def begin(self) -> None:
         self.began = self.ended = time.monotonic()
+        self.began_at = time.time()
         self.cpu_began = time.process_time()
 
     def at_full_speed(self, encoder: _Encoder, reports: int, devices: int) -> tuple[int, int]:
@@ -188,6 +192,7 @@ class _Run:
     def result(self, first_ts_ms: int, last_ts_ms: int) -> LoadResult:
         seconds = max(self.ended - self.began, 1e-9)
         return LoadResult(
+            began_at=self.began_at,
             sent=self.sent,
             unacknowledged=self.publisher.in_flight + self.publisher.waiting,
             resent=self.resent,

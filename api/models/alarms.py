@@ -53,18 +53,18 @@ class Alarm(BaseModel):
     title: str = Field(examples=["井盖打开"])
     family: str | None = Field(examples=["cover"])
     state: Literal["open", "cleared"]
-    condition: Condition = Field(description="The engine's region")
+    condition: Condition = Field(description="The engine's region", examples=["active"])
     human: Human = Field(description="The operators' region; what cleared unseen stays listed as unacknowledged")
     severity: int = Field(description="1 蓝, 2 黄, 3 橙, 4 红", examples=[4])
     severity_label: str = Field(examples=["红"])
     worst_severity: int = Field(examples=[4])
     raised_at: Instant = Field(description="Event time of the proof")
     raised_received_at: Instant
-    cleared_at: Instant | None
+    cleared_at: Instant | None = Field(description="Event time; null: it is open", examples=[None])
     clear_reason: str | None = Field(examples=[None])
     clear_reason_label: str | None = Field(examples=[None])
     acknowledged_by: str | None = Field(examples=[None])
-    acknowledged_at: Instant | None
+    acknowledged_at: Instant | None = Field(examples=[None])
     device_id: str | None = Field(examples=["cover-0312"])
     asset: AssetRef | None
     area: AreaRef | None
@@ -142,12 +142,12 @@ class Delivery(BaseModel):
     transition_no: int = Field(examples=[1])
     notice: Literal["raise", "change", "clear"]
     severity: int = Field(examples=[4])
-    state: Literal["owed", "delivered", "dead", "dropped"]
+    state: Literal["owed", "delivered", "dead", "dropped"] = Field(examples=["delivered"])
     state_label: str = Field(examples=["已送达"])
     attempts: int = Field(examples=[1])
     created_at: Instant
     settled_at: Instant | None
-    next_attempt_at: Instant | None = Field(description="While it is owed")
+    next_attempt_at: Instant | None = Field(description="While it is owed", examples=[None])
     verdict: str | None = Field(description="Why the sink was told, or was not", examples=["told"])
     last_error: str | None = Field(examples=[None])
     receipt: dict[str, Any] | None = Field(
@@ -189,7 +189,7 @@ class Command(BaseModel):
     key: str = Field(description="The same for every try to close this episode", examples=["close:4711"])
     state: Literal["waiting", "done"]
     posted_at: Instant
-    consumed_at: Instant | None
+    consumed_at: Instant | None = Field(examples=[None])
     outcome: str | None = Field(examples=[None])
 
 

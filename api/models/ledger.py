@@ -18,7 +18,7 @@ Level = Literal["province", "city", "district", "street", "community"]
 class Area(BaseModel):
     code: str = Field(description="行政区划代码", examples=["410502"])
     name: str = Field(examples=["文峰区"])
-    level: Level
+    level: Level = Field(examples=["district"])
     parent_code: str | None = Field(examples=["410500"])
 
 
@@ -31,7 +31,7 @@ class AreaNode(BaseModel):
 
     code: str = Field(examples=["410500"])
     name: str = Field(examples=["安阳市"])
-    level: Level
+    level: Level = Field(examples=["city"])
     children: list[AreaNode] = Field(description="By code; empty at the asked depth", examples=[[]])
 
 

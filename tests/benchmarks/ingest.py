@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,7 +9,8 @@ from urllib.parse import urlsplit
 
 from deploy import sandbox
 from tests.benchmarks.figures import Figure, median, percentile
-from tests.benchmarks.rig import Rig, Watched, rig, underfoot, wait_for
+from tests.benchmarks.rig import Rig, Watched, rig, underfoot, wait_for, wait_until_ready
+from underfoot.families import FAMILIES
 from underfoot.topics import REPORT_FILTER
 
 DEVICES = 20_000
@@ -39,7 +39,11 @@ def figures() -> list[Figure]:
         Figure("ingest.durable_vs_c", median(durable), "reports/s", "mosquitto_sub", median(in_c)),
         Figure("ingest.cpu_us_per_report", median(cpu), "µs", "paho_noop", median(noop_cpu)),
         Figure(
-            "ingest.publish_to_commit_p50_ms", percentile(delays, 0.5), "ms", "publish_to_receipt_p50", percentile(receipts, 0.5)
+            "ingest.publish_to_commit_p50_ms",
+            percentile(delays, 0.5),
+            "ms",
+            "publish_to_receipt_p50",
+            percentile(receipts, 0.5),
         ),
         Figure(
             "ingest.publish_to_commit_p99_ms",
@@ -52,17 +56,6 @@ def figures() -> list[Figure]:
     ]
 
 
-def _load(made: Rig, reports: int, seed: int, rate: float = 0) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.benchmarks.load", "--url", made.mqtt_url, "--reports", str(reports)]
-    command += ["--devices", str(DEVICES), "--seed", str(seed), "--rate", str(rate)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def _began(load: subprocess.Popen[bytes]) -> float:
-    output, _ = load.communicate(timeout=300)
-    return float(json.loads(output)["began"])
-
-
 def _noop(made: Rig, repeat: int) -> tuple[float, float, float]:
     """Messages/s, CPU µs a message and peak MB of a consumer in Python that does nothing."""
     made.restart_broker()
@@ -70,7 +63,7 @@ def _noop(made: Rig, repeat: int) -> tuple[float, float, float]:
     with made.run(*consumer, log="noop") as watched:
         assert watched.process.stdout is not None
         assert watched.process.stdout.readline() == b"ready\n"
-        began = _began(_load(made, REPORTS, repeat))
+        began = made.load(REPORTS, repeat, devices=DEVICES)["began_at"]
         answer = watched.answer()
     return REPORTS / (answer["ended"] - began), answer["cpu_s"] / REPORTS * 1e6, answer["peak_rss_mb"]
 
@@ -84,7 +77,7 @@ def _mosquitto_sub(made: Rig, repeat: int) -> float:
     consumer = subprocess.Popen(sandbox.command(made.rootfs, program), stdout=subprocess.DEVNULL)
     try:
         time.sleep(1.0)
-        began = _began(_load(made, REPORTS, repeat))
+        began = made.load(REPORTS, repeat, devices=DEVICES)["began_at"]
         consumer.wait(300)
         return REPORTS / (time.time() - began)
     finally:
@@ -97,9 +90,9 @@ def _durable(made: Rig, repeat: int) -> tuple[float, float, float]:
     made.restart_broker()
     before = _stored(made)
     with made.run(underfoot(), "ingest", log="ingest") as watched:
-        _wait_until_ready(made)
+        wait_until_ready(made)
         cpu_before = watched.cpu_s()
-        began = _began(_load(made, REPORTS, 100 + repeat))
+        began = made.load(REPORTS, 100 + repeat, devices=DEVICES)["began_at"]
         wait_for(lambda: _stored(made) - before >= REPORTS, 300, "all reports stored")
         took = _last_commit(made) - began
         cpu_us = (watched.cpu_s() - cpu_before) / REPORTS * 1e6
@@ -112,29 +105,20 @@ def _steady(made: Rig) -> tuple[list[float], list[float]]:
     """Milliseconds from publish to commit, and from publish to receipt, of each report at a steady rate."""
     made.restart_broker()
     with made.run(underfoot(), "ingest", log="ingest") as watched:
-        _wait_until_ready(made)
+        wait_until_ready(made)
         before = _stored(made)
-        began = _began(_load(made, STEADY_RATE * STEADY_S, 1000, STEADY_RATE))
+        began = made.load(STEADY_RATE * STEADY_S, 1000, devices=DEVICES, rate=STEADY_RATE)["began_at"]
         wait_for(lambda: _stored(made) - before >= STEADY_RATE * STEADY_S, 120, "all reports stored")
         _still_running(watched)
     query = " UNION ALL ".join(
-        "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts) * 1000, extract(epoch FROM received_at - ts) * 1000"
+        "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - ts) * 1000,"
+        " extract(epoch FROM received_at - ts) * 1000"
         f" FROM report_{family} WHERE ts >= to_timestamp({began})"
-        for family in ("cover", "road", "lamp", "pipe")
+        for family in FAMILIES
     )
     with made.connect() as connection:
         rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
     return [float(row[0]) for row in rows], [float(row[1]) for row in rows]
-
-
-def _wait_until_ready(made: Rig) -> None:
-    """The shard is held and its session subscribed: a probe of this tenure has come back."""
-    since = time.time()
-    wait_for(
-        lambda: bool(made.value(f"SELECT coalesce(caught_up_to > to_timestamp({since}), false) FROM shards")),
-        60,
-        "ingest ready",
-    )
 
 
 def _stored(made: Rig) -> int:
@@ -142,7 +126,9 @@ def _stored(made: Rig) -> int:
 
 
 def _last_commit(made: Rig) -> float:
-    return float(made.value("SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM books ORDER BY minute DESC LIMIT 1"))
+    return float(
+        made.value("SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM books ORDER BY minute DESC LIMIT 1")
+    )
 
 
 def _still_running(watched: Watched) -> None:

@@ -1,4 +1,4 @@
-"""What a benchmark stands on: a stack of its own with every durability setting on, a registered fleet, processes watched."""
+"""What a benchmark stands on: a stack of its own with every durability setting on, a city, processes watched."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from deploy.stack import Ports
 from underfoot.settings import load
 from underfoot.storage.migrate import migrate
 
-AREA = "410502"
-FAMILIES = ("cover", "road", "lamp", "pipe")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -43,6 +41,32 @@ class Rig:
         assert row is not None
         return row[0]
 
+    @property
+    def ledger(self) -> Path:
+        return self.home / "ledger.csv"
+
+    def call(self, *arguments: str) -> str:
+        """Run `underfoot …` to its end; its standard output."""
+        done = subprocess.run([underfoot(), *arguments], env=self._environment(), capture_output=True, text=True)
+        assert done.returncode == 0, f"underfoot {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def load(self, reports: int, seed: int, *, devices: int, rate: float | None = None) -> dict[str, Any]:
+        """Send reports of the ledger's first `devices`, at a rate or at full speed; what was sent and when it began."""
+        command = ["simulate", "load", "--ledger", str(self.ledger), "--devices", str(devices), "--json"]
+        command += ["--reports", str(reports), "--seed", str(seed)] + (["--rate", str(rate)] if rate else [])
+        found: dict[str, Any] = json.loads(self.call(*command))
+        assert found["sent"] == reports, found
+        return found
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "UNDERFOOT_HOME": str(self.home),
+            "UNDERFOOT_DATABASE_URL": self.database_url,
+            "UNDERFOOT_MQTT_URL": self.mqtt_url,
+        }
+
     def restart_broker(self) -> None:
         """A broker without anybody's queue, so that one consumer's leftovers do not load the next one's run."""
         stack.stop(self.home, "mosquitto", forget_sessions=True)
@@ -51,13 +75,7 @@ class Rig:
     @contextmanager
     def run(self, *command: str, log: str, **settings: str) -> Iterator[Watched]:
         """`underfoot …` or a module of ours, ended at the end."""
-        environment = {
-            **os.environ,
-            "UNDERFOOT_HOME": str(self.home),
-            "UNDERFOOT_DATABASE_URL": self.database_url,
-            "UNDERFOOT_MQTT_URL": self.mqtt_url,
-            **settings,
-        }
+        environment = {**self._environment(), **settings}
         with (self.home / f"{log}.log").open("ab") as output:
             process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=output)
             try:
@@ -103,7 +121,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 @contextmanager
 def rig(devices: int) -> Iterator[Rig]:
-    """A stack, migrated, with `devices` registered over four families; torn down at the end."""
+    """A stack, migrated, with a city of `devices` registered; torn down at the end."""
     with tempfile.TemporaryDirectory(prefix="underfoot-bench-") as folder:
         home = Path(folder) / "home"
         try:
@@ -129,17 +147,18 @@ def _assert_durable(made: Rig) -> None:
 
 
 def _register(made: Rig, devices: int) -> None:
+    """A city by the product's own commands, so that the benchmark's devices are like anybody's."""
+    made.call("city", "--devices", str(devices), "--bare", "0", str(made.ledger))
+    made.call("devices", "import", str(made.ledger))
     with made.connect() as connection:
-        connection.execute("INSERT INTO areas VALUES (%s, '文峰区', NULL, 'district')", [AREA])
-        connection.execute(
-            "INSERT INTO assets (asset_code, kind, name, area_code, address, maintenance_unit)"
-            " VALUES ('4105020103000001', '0103', '雨水井', %s, '人民大道文峰路口', '市政一所')",
-            [AREA],
-        )
-        for family in FAMILIES:
-            connection.execute(
-                "INSERT INTO devices (device_id, family, district, asset_key, expected_interval_s)"
-                " SELECT %s || number, %s, %s, 1, 86400 FROM generate_series(0, %s) number",
-                [f"{family}-", family, AREA, devices // len(FAMILIES) - 1],
-            )
         connection.execute("VACUUM ANALYZE")
+
+
+def wait_until_ready(made: Rig) -> None:
+    """`underfoot ingest` holds the shard and is subscribed: a probe of its own has come back."""
+    since = time.time()
+    wait_for(
+        lambda: bool(made.value(f"SELECT coalesce(caught_up_to > to_timestamp({since}), false) FROM shards")),
+        60,
+        "ingest ready",
+    )

@@ -194,6 +194,7 @@ def _mail_handler(server: MailServer) -> type[socketserver.BaseRequestHandler]:
                 word = line.split(b" ")[0].strip().upper().decode()
                 rest = line.decode().strip()
                 if word in ("EHLO", "HELO"):
+                    self.say("250-mail.example")
                     offers = [offer for offer in server.offers if offer != "STARTTLS" or not isinstance(self.sock, ssl.SSLSocket)]
                     for offer in offers:
                         self.say(f"250-{offer}")

@@ -1,4 +1,4 @@
-"""The vectorised judge against stepping each report by itself through `transition`, whatever way the reports are cut into
+"""The vectorised judge against stepping each report by itself through `transition`, however the reports are cut into
 batches; and what only a batch has: late reports, sums over time, several reports of one device."""
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def test_rule_that_sums_forgets_what_is_too_old_to_count() -> None:
     bench = Bench.of("rain", *RAIN)
     for at_s in range(0, 40_000, 300):
         bench.judge(One(0, at_s, {"amount_mm": 0.2}))
-    assert len(bench.evaluator.windows["amount_mm", 0]) == 3600 / 300
+    assert len(bench.evaluator.windows["amount_mm", 0]) == (3600 + 300) / 300
 
 
 # one report at a time -----------------------------------------------------------------------------------------------

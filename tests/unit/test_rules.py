@@ -1,4 +1,4 @@
-"""Rules as data: what is wrong with one is said by rule, field and value; the shipped pack carries the domain's numbers."""
+"""Rules as data: what is wrong with one is said by rule, field and value; the shipped pack has the domain's numbers."""
 
 from __future__ import annotations
 

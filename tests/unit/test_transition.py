@@ -1,4 +1,4 @@
-"""The condition region of one alarm against a slow model that keeps every sample and reads the table of states off it."""
+"""The condition region of one alarm against a slow model that keeps every sample and looks back over all of them."""
 
 from __future__ import annotations
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from openpyxl import load_workbook
-
 from underfoot.ledger.columns import Header, LedgerError, is_header, read_header
 
 HEADER_WITHIN_ROWS = 10
@@ -144,6 +142,8 @@ def _numbered(reader: Iterator[list[str]], path: Path) -> Iterator[FileRow]:
 
 @contextmanager
 def _open_workbook(file: BinaryIO, path: Path, sheet: str | None) -> Iterator[LedgerFile]:
+    from openpyxl import load_workbook  # here, since every `underfoot` command would wait for it
+
     try:
         with warnings.catch_warnings():
             # Files that were not written by Excel lack a default style; what we read has none.

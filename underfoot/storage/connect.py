@@ -21,6 +21,14 @@ def conninfo(database_url: str, application: str, *, statement_timeout_s: int = 
 
     `statement_timeout_s` ends a statement that takes longer; 0: none does.
     """
+    session = {
+        "timezone": "UTC",
+        "statement_timeout": f"{statement_timeout_s}s",
+        # The server's side, too: the lock of a machine that vanished must not outlive it by hours.
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+    }
     return make_conninfo(
         database_url,
         application_name=f"underfoot-{application}",
@@ -30,7 +38,7 @@ def conninfo(database_url: str, application: str, *, statement_timeout_s: int = 
         keepalives_interval=5,
         keepalives_count=3,
         tcp_user_timeout=20_000,
-        options=f"-c timezone=UTC -c statement_timeout={statement_timeout_s}s",
+        options=" ".join(f"-c {name}={value}" for name, value in session.items()),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 import psycopg
 
@@ -30,7 +30,7 @@ def migrations() -> list[Migration]:
     folder = files("underfoot.storage") / "migrations"
     found = (entry for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return sorted(
-        (Migration(entry.name, cast("LiteralString", entry.read_text(encoding="utf-8"))) for entry in found),
+        (Migration(entry.name, entry.read_text(encoding="utf-8")) for entry in found),
         key=lambda migration: migration.name,
     )
 
@@ -45,7 +45,7 @@ def migrate(database_url: str) -> list[str]:
             "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, checksum text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        known = dict(connection.execute("SELECT name, checksum FROM migrations").fetchall())
+        known: dict[str, str] = dict(connection.execute("SELECT name, checksum FROM migrations").fetchall())
         ours = migrations()
         unknown = sorted(known.keys() - {migration.name for migration in ours})
         if unknown:

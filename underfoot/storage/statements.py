@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _HEADER = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)\n-- purpose: (?P<purpose>.+)\n", re.MULTILINE)
 
@@ -21,7 +21,7 @@ def _file(stem: str) -> dict[str, LiteralString]:
     for header, end in zip(headers, ends, strict=True):
         if header["name"] in found:
             raise ValueError(f"{stem}.sql: {header['name']} stands there twice")
-        found[header["name"]] = cast("LiteralString", text[header.end() : end].strip().rstrip(";"))
+        found[header["name"]] = text[header.end() : end].strip().rstrip(";")
     return found
 
 

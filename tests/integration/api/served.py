@@ -1,4 +1,4 @@
-"""The API as its callers have it: served by uvicorn on a port of its own, on a fresh database, with a key of every role."""
+"""The API as its callers have it: served by uvicorn on a port of its own, with a key of every role."""
 
 from __future__ import annotations
 

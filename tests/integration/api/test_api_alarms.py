@@ -47,14 +47,20 @@ def test_a_listed_alarm_says_what_and_where(city: Served) -> None:
     assert (system["subject_kind"], system["device_id"], system["asset"], system["area"]) == ("shard", None, None, None)
 
 
-def test_pages_neither_repeat_nor_hide_though_alarms_are_raised_and_cleared_between_them(city: Served) -> None:
+def _raise(city: Served, subjects: range, at: str) -> None:
     city.run(
-        "INSERT INTO alarms (subject_kind, subject_key, rule_id) SELECT 'rule', n, 'x.y' FROM generate_series(1, 30) n;"
-        "INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity, raised_at,"
-        " raised_received_at, proof) SELECT alarm_key, 1, 1, 't', 'active', 1, 1, '2026-07-02Z', '2026-07-02Z', '{}'"
-        " FROM alarms WHERE subject_kind = 'rule'"
+        "WITH raised AS ("
+        " INSERT INTO alarms (subject_kind, subject_key, rule_id)"
+        " SELECT 'rule', n, 'x.y' FROM generate_series(%s::int, %s::int) n RETURNING alarm_key)"
+        " INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity,"
+        " raised_at, raised_received_at, proof) SELECT alarm_key, 1, 1, 't', 'active', 1, 1, %s, %s, '{}' FROM raised",
+        [subjects.start, subjects.stop - 1, at, at],
     )
-    seen = []
+
+
+def test_pages_neither_repeat_nor_hide_though_alarms_are_raised_and_cleared_between_them(city: Served) -> None:
+    _raise(city, range(30), "2026-07-02T00:00:00Z")
+    seen: list[int] = []
     query: dict[str, Any] = {"limit": 4}
     for turn in range(100):
         page = city.ok("/api/v1/alarms", **query)
@@ -63,12 +69,7 @@ def test_pages_neither_repeat_nor_hide_though_alarms_are_raised_and_cleared_betw
             break
         query["cursor"] = page["next"]
         # A new one is raised, and one that was shown already clears.
-        city.run(
-            f"INSERT INTO alarms (subject_kind, subject_key, rule_id) VALUES ('rule', {1000 + turn}, 'x.y');"
-            "INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity, raised_at,"
-            " raised_received_at, proof) SELECT alarm_key, 1, 1, 't', 'active', 1, 1, '2026-07-03Z', '2026-07-03Z', '{}'"
-            f" FROM alarms WHERE subject_kind = 'rule' AND subject_key = {1000 + turn}"
-        )
+        _raise(city, range(1000 + turn, 1001 + turn), "2026-07-03T00:00:00Z")
         city.run("UPDATE episodes SET cleared_at = '2026-07-03Z' WHERE episode_key = %s", [seen[0]])
     assert seen == [*range(36, 6, -1), 3, 2, 5, 6]
 
@@ -146,7 +147,9 @@ def test_one_that_cleared_unseen_can_be_acknowledged_and_is_no_longer_listed(cit
     assert answer.json()["state"] == "cleared"
     assert answer.json()["human"] == "acknowledged"
     assert 4 not in _keys(city, state="unacknowledged")
-    assert _transitions(city, 3) == [(4, 1, "human", "unacknowledged", "acknowledged", 3, "acknowledged", "the-operator")]
+    assert _transitions(city, 3) == [
+        (4, 1, "human", "unacknowledged", "acknowledged", 3, "acknowledged", "the-operator")
+    ]
 
 
 def test_many_at_once_acknowledge_once(city: Served) -> None:
@@ -203,7 +206,10 @@ def test_closing_posts_one_command_to_the_shard_and_wakes_it(city: Served) -> No
 def test_a_command_goes_to_the_shard_that_keeps_the_condition(city: Served) -> None:
     city.run("INSERT INTO shards (shard, filters) VALUES ('north', '{}'), ('south', '{}')")
     city.run("UPDATE devices SET shard = 'north' WHERE device_key IN (1, 2)")
-    city.run("INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state) VALUES ('device', 2, 'road.underpass', 'south', '{}')")
+    city.run(
+        "INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state)"
+        " VALUES ('device', 2, 'road.underpass', 'south', '{}')"
+    )
     for episode in (2, 3, 6):
         assert city.post(f"/api/v1/alarms/{episode}/close", body={"reason": "r"}).status_code == 202
     assert city.run("SELECT key, shard FROM inbox ORDER BY key") == [
@@ -226,7 +232,9 @@ def test_a_command_that_was_carried_out_is_shown_and_one_that_failed_can_be_trie
     assert city.post("/api/v1/alarms/2/close", body={"reason": "r"}).json() == retried.json()
     assert city.run("SELECT count(*) FROM inbox") == [(2,)]
     city.run("UPDATE inbox SET consumed_at = clock_timestamp(), outcome = 'done'")
-    city.run("UPDATE episodes SET cleared_at = clock_timestamp(), clear_reason = 'closed_by_hand' WHERE episode_key = 2")
+    city.run(
+        "UPDATE episodes SET cleared_at = clock_timestamp(), clear_reason = 'closed_by_hand' WHERE episode_key = 2"
+    )
     done = city.post("/api/v1/alarms/2/close", body={"reason": "r"})
     assert (done.status_code, done.json()["alarm"]["clear_reason_label"]) == (200, "人工关闭")
     assert done.json()["command"]["state"] == "done"

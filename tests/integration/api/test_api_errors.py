@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from api.app import MAX_BODY_BYTES
@@ -20,7 +21,13 @@ QUERIES: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("/api/v1/alarms", {"limit": "many"}, "limit", "many", "integer"),
     ("/api/v1/alarms", {"state": "opened"}, "state", "opened", "'open', 'unacknowledged', 'cleared' or 'all'"),
     ("/api/v1/alarms", {"severity": 5}, "severity.0", "5", "less than or equal to 4"),
-    ("/api/v1/alarms", {"severty": 4}, "severty", "4", "there is no such parameter; there are: from, to, limit, cursor"),
+    (
+        "/api/v1/alarms",
+        {"severty": 4},
+        "severty",
+        "4",
+        "there is no such parameter; there are: from, to, limit, cursor",
+    ),
     ("/api/v1/alarms", {"family": "covers"}, "family", "covers", "cover, road, pipe, pump, rain, lamp"),
     ("/api/v1/alarms", {"area": "419999"}, "area", "419999", "no area has this code"),
     ("/api/v1/alarms", {"area": "安阳"}, "area", "安阳", "pattern"),
@@ -123,6 +130,7 @@ NOT_THERE = [
     "/docs",
     "/openapi.json",
     "/",
+    "/api/v1/devices/",
 ]
 
 IMPOSSIBLE_PATHS = [
@@ -232,8 +240,27 @@ def test_without_a_database_every_call_is_told_so(database: str) -> None:
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+def test_a_question_that_takes_too_long_is_ended(city: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.app.STATEMENT_TIMEOUT_S", 1)
+    key = {"Authorization": f"Bearer {city.secrets[Role.viewer]}"}
+    with (
+        served(city.database, f"mqtt://127.0.0.1:{nobody_there()}") as url,
+        psycopg.connect(city.database) as other,
+    ):
+        other.execute("LOCK TABLE books")
+        answer = httpx.get(f"{url}/api/v1/books", headers=key, timeout=30)
+    document = problem(answer, 503, "unavailable")
+    assert "too long" in document["detail"]
+    assert answer.headers["retry-after"] == "5"
+
+
 def test_security_headers_are_on_every_answer(api: Served) -> None:
-    for answer in (api.get("/healthz", None), api.get("/nothing"), api.get("/api/v1/devices", None), api.get("/metrics")):
+    for answer in (
+        api.get("/healthz", None),
+        api.get("/nothing"),
+        api.get("/api/v1/devices", None),
+        api.get("/metrics"),
+    ):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.exposition import DatabaseFigures
 from api.readiness import Readiness, ask_broker
 from api.roles import Role
-from tests.integration.api.served import Served, nobody_there, problem, served
 from tests.conftest import OwnStack
+from tests.integration.api.served import Served, nobody_there, problem, served
 from underfoot.metrics import METRICS
 
 
@@ -121,7 +121,9 @@ def test_asking_a_broker_that_is_there(broker: str) -> None:
     assert ask_broker(broker) is None
 
 
-def test_dependencies_are_asked_at_most_every_two_seconds(database: str, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dependencies_are_asked_at_most_every_two_seconds(
+    database: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     monkeypatch.setattr("api.readiness.ask_broker", asked.append)
     with served(database, broker) as url, httpx.Client() as client:
@@ -159,7 +161,10 @@ def test_every_metric_that_is_written_down_is_exported_and_no_other(city: Served
 
 
 def _fill(city: Served) -> None:
-    city.run("INSERT INTO books (shard, minute, received, redelivered, unpacked, stored, duplicate, quarantined, late) VALUES ('main', now(), 10, 1, 2, 9, 2, 1, 3)")
+    city.run(
+        "INSERT INTO books (shard, minute, received, redelivered, unpacked, stored, duplicate, quarantined, late)"
+        " VALUES ('main', now(), 10, 1, 2, 9, 2, 1, 3)"
+    )
     city.run(
         "INSERT INTO quarantine (shard, received_at, topic, payload, digest, packet_id, reason, detail)"
         " VALUES ('main', now(), 't', '', '', 1, 'undecodable', 'd')"
@@ -174,7 +179,9 @@ def test_the_figures_are_those_of_the_database(city: Served) -> None:
     assert figures["underfoot_messages_received_total", ("main",)] == 10
     assert figures["underfoot_reports_stored_total", ("main",)] == 9
     assert figures["underfoot_quarantine_messages", ("undecodable",)] == 1
-    opened = {severity: figures["underfoot_alarms_open", (severity,)] for severity in ("blue", "yellow", "orange", "red")}
+    opened = {
+        severity: figures["underfoot_alarms_open", (severity,)] for severity in ("blue", "yellow", "orange", "red")
+    }
     assert opened == {"blue": 1, "yellow": 1, "orange": 0, "red": 2}
     assert figures["underfoot_deliveries_owed", ("platform",)] == 1
     assert figures["underfoot_deliveries_dead", ("wenfeng",)] == 1
@@ -211,7 +218,9 @@ def test_without_the_database_the_figures_say_so(city: Served, monkeypatch: pyte
     assert not [name for name, _ in figures if name == "underfoot_devices"]
 
 
-def test_the_database_is_asked_for_figures_at_most_every_few_seconds(city: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_is_asked_for_figures_at_most_every_few_seconds(
+    city: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _figures(city)["underfoot_devices", ("lamp", "in_service")] == 1
     city.run("UPDATE devices SET status = 'retired' WHERE family = 'lamp'")
     assert _figures(city)["underfoot_devices", ("lamp", "in_service")] == 1

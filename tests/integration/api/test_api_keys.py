@@ -42,7 +42,9 @@ def test_an_administrator_makes_lists_and_revokes_keys(api: Served) -> None:
     assert revoked.json()["revoked_at"] is not None
     again = api.call("DELETE", "/api/v1/keys/wall", Role.administrator)
     assert again.json() == revoked.json()
-    assert api.run("SELECT actor, action, subject, detail FROM audit WHERE subject = 'api_key:wall' ORDER BY audit_key") == [
+    assert api.run(
+        "SELECT actor, action, subject, detail FROM audit WHERE subject = 'api_key:wall' ORDER BY audit_key"
+    ) == [
         ("the-administrator", "api_key.create", "api_key:wall", {"role": "viewer"}),
         ("the-administrator", "api_key.revoke", "api_key:wall", {}),
     ]

@@ -2,9 +2,9 @@
 
 The statements are those that the API really sends, with their parameters: they are recorded while it answers, and then
 explained by the same database with ANALYZE, on tables large enough for the planner to have a choice and under its
-default settings. (With `enable_seqscan = off` a plan would only show that some index can be used, be it read from end to
-end.) So two things are measured: that no guarded table is read by a Seq Scan, and how many of its rows were touched, rows
-that a filter threw away included. That number must stay in proportion to the page, whatever the table's size.
+default settings. (With `enable_seqscan = off` a plan would only show that some index can be used, be it read from end
+to end.) So two things are measured: that no guarded table is read by a Seq Scan, and how many of its rows were touched,
+rows that a filter threw away included. That number must stay in proportion to the page, whatever the table's size.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from api.roles import NEEDED, Role
 from tests.integration.api.served import Served, keyed
 
 GUARDED = (
-    "_hyper_", "assets", "devices", "device_latest", "alarms", "episodes", "transitions", "outbox", "inbox", "quarantine",
-    "books", "audit", "api_keys",
+    "_hyper_", "assets", "devices", "device_latest", "alarms", "episodes", "transitions", "outbox", "inbox",
+    "quarantine", "books", "audit", "api_keys",
 )  # fmt: skip
 
 LIMIT = 20
@@ -104,9 +104,7 @@ def large(postgres_server: str, database_template: str) -> Iterator[Served]:
     """The API on the large city of large.sql, made once: nothing here changes what another test reads."""
     name = sql.Identifier("test_api_large")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(database_template))
-        )
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(database_template)))
         with keyed(f"{postgres_server.rpartition('/')[0]}/test_api_large") as running:
             running.run((Path(__file__).parent / "large.sql").read_text(encoding="utf-8"))
             yield running

@@ -11,7 +11,9 @@ from tests.integration.api.served import Served, problem
 
 def test_rules_in_force(city: Served) -> None:
     first = city.ok("/api/v1/rules", limit=1)
-    assert [(rule["rule_id"], rule["version"], rule["created_by"]) for rule in first["items"]] == [("cover.tilt", 2, "li")]
+    assert [(rule["rule_id"], rule["version"], rule["created_by"]) for rule in first["items"]] == [
+        ("cover.tilt", 2, "li")
+    ]
     rest = city.ok("/api/v1/rules", limit=5, cursor=first["next"])
     assert [(rule["rule_id"], rule["title"]) for rule in rest["items"]] == [("road.underpass", "下穿积水")]
     assert rest["next"] is None
@@ -31,8 +33,9 @@ def test_a_rule_with_its_versions(city: Served) -> None:
 def _set_aside(city: Served) -> None:
     city.run(
         "INSERT INTO quarantine (shard, received_at, topic, payload, digest, packet_id, reason, detail, device_id)"
-        " SELECT 'main', '2026-07-01Z'::timestamptz + n / 2 * interval '1 minute', 'underfoot/v1/x', convert_to('{\"n\": ' || n, 'UTF8'),"
-        " sha256(int4send(n)), n, CASE WHEN n % 3 = 0 THEN 'undecodable' ELSE 'unknown_device' END, 'because', 'd-' || n"
+        " SELECT 'main', '2026-07-01Z'::timestamptz + n / 2 * interval '1 minute', 'underfoot/v1/x',"
+        " convert_to('{\"n\": ' || n, 'UTF8'), sha256(int4send(n)), n,"
+        " CASE WHEN n % 3 = 0 THEN 'undecodable' ELSE 'unknown_device' END, 'because', 'd-' || n"
         " FROM generate_series(1, 9) n"
     )
 
@@ -63,7 +66,10 @@ def test_quarantine_is_counted_by_reason(city: Served) -> None:
     _set_aside(city)
     counts = city.ok("/api/v1/quarantine/counts")
     assert counts["messages"] == 9
-    assert [(each["reason"], each["messages"]) for each in counts["reasons"]] == [("unknown_device", 6), ("undecodable", 3)]
+    assert [(each["reason"], each["messages"]) for each in counts["reasons"]] == [
+        ("unknown_device", 6),
+        ("undecodable", 3),
+    ]
     assert counts["reasons"][1]["newest"] == "2026-07-01T00:04:00Z"
     assert city.ok("/api/v1/quarantine/counts", to="2026-07-01T00:01:00Z")["messages"] == 1
 
@@ -108,11 +114,16 @@ def test_books_minute_by_minute(city: Served) -> None:
 
 def test_books_in_total_with_the_balance(city: Served) -> None:
     empty = city.ok("/api/v1/books/totals")
-    assert (empty["total"]["received"], empty["balance"], empty["shards"]) == (0, {"balanced": True, "difference": 0}, [])
+    assert (empty["total"]["received"], empty["balance"], empty["shards"]) == (
+        0,
+        {"balanced": True, "difference": 0},
+        [],
+    )
     _books(city)
     totals = city.ok("/api/v1/books/totals")
     assert totals["total"] == {
-        "received": 100, "redelivered": 10, "unpacked": 20, "stored": 90, "duplicate": 20, "quarantined": 10, "late": 30,
+        "received": 100, "redelivered": 10, "unpacked": 20, "stored": 90, "duplicate": 20, "quarantined": 10,
+        "late": 30,
     }  # fmt: skip
     assert totals["balance"] == {"balanced": True, "difference": 0}
     assert [(each["shard"], each["received"]) for each in totals["shards"]] == [("main", 50), ("north", 50)]

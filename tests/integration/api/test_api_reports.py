@@ -23,7 +23,9 @@ def _insert(city: Served, rows: list[tuple[datetime, int, float | None, bool | N
         f" '{(ts + timedelta(seconds=digest)).isoformat()}', 0)"
         for ts, digest, tilt, opened in rows
     )
-    city.run(f"INSERT INTO report_cover (device_key, ts, digest, tilt_deg, open, received_at, quality) VALUES {with_values}")
+    city.run(
+        f"INSERT INTO report_cover (device_key, ts, digest, tilt_deg, open, received_at, quality) VALUES {with_values}"
+    )
 
 
 def _at(minutes: float) -> datetime:
@@ -36,7 +38,12 @@ def test_reports_as_they_came(city: Served) -> None:
         " (1, '2026-07-01T00:00:00.25Z', 7, 78.2, true, '2026-07-01T00:00:02Z', 9, 48, '{\"maker\": \"甲\"}')"
     )
     series = city.ok(PATH)
-    assert (series["device_id"], series["family"], series["bucket"], series["next"]) == ("cover-0312", "cover", None, None)
+    assert (series["device_id"], series["family"], series["bucket"], series["next"]) == (
+        "cover-0312",
+        "cover",
+        None,
+        None,
+    )
     assert {"name": "tilt_deg", "label": "倾角", "unit": "°", "choices": {}} in series["fields"]
     assert series["items"] == [
         {
@@ -110,7 +117,13 @@ def test_of_two_reports_at_one_time_the_later_arrival_is_the_last(city: Served) 
 
 def test_days_and_months_are_those_of_the_city(city: Served) -> None:
     # 15:59Z and 16:01Z of 30 June are the two sides of midnight in Shanghai, and of the month's end.
-    _insert(city, [(datetime(2026, 6, 30, 15, 59, tzinfo=UTC), 1, 1.0, None), (datetime(2026, 6, 30, 16, 1, tzinfo=UTC), 1, 2.0, None)])
+    _insert(
+        city,
+        [
+            (datetime(2026, 6, 30, 15, 59, tzinfo=UTC), 1, 1.0, None),
+            (datetime(2026, 6, 30, 16, 1, tzinfo=UTC), 1, 2.0, None),
+        ],
+    )
     since = {"from": "2026-06-01T00:00:00+08:00"}
     days = city.ok(PATH, bucket="1d", **since)["items"]
     assert [(day["ts"], day["reports"]) for day in days] == [("2026-06-29T16:00:00Z", 1), ("2026-06-30T16:00:00Z", 1)]
@@ -171,16 +184,26 @@ def test_a_filled_month_has_every_day(city: Served) -> None:
     span = {"from": "2026-06-01T00:00:00+08:00", "to": "2026-07-01T00:00:00+08:00"}
     days = city.ok(PATH, bucket="1d", fill="empty", **span)["items"]
     assert [day["ts"] for day in days] == [
-        (datetime(2026, 5, 31, 16, tzinfo=UTC) + timedelta(days=n)).isoformat().replace("+00:00", "Z") for n in range(30)
+        (datetime(2026, 5, 31, 16, tzinfo=UTC) + timedelta(days=n)).isoformat().replace("+00:00", "Z")
+        for n in range(30)
     ]
     assert [day["reports"] for day in days] == [0, 0, 1, *[0] * 27]
     assert len(city.ok(PATH, bucket="1mo", fill="empty", **span)["items"]) == 1
 
 
 def test_without_reports_a_filled_series_is_empty_buckets(city: Served) -> None:
-    items = city.ok(PATH, bucket="1h", fill="linear", **{"from": START.isoformat(), "to": _at(180).isoformat()})["items"]
+    items = city.ok(PATH, bucket="1h", fill="linear", **{"from": START.isoformat(), "to": _at(180).isoformat()})[
+        "items"
+    ]
     assert [item["reports"] for item in items] == [0, 0, 0]
-    assert items[0]["values"]["tilt_deg"] == {"count": 0, "min": None, "max": None, "avg": None, "sum": None, "last": None}
+    assert items[0]["values"]["tilt_deg"] == {
+        "count": 0,
+        "min": None,
+        "max": None,
+        "avg": None,
+        "sum": None,
+        "last": None,
+    }
 
 
 def test_csv_opens_in_a_spreadsheet(city: Served) -> None:

@@ -16,11 +16,14 @@ SELECT bool_and(caught_up_to IS NOT NULL), max(extract(epoch FROM now() - caught
 FROM shards;
 
 -- name: open_alarms
--- purpose: open alarms, the worst and the oldest first
-SELECT severity, title, place, asset_name, proof, extract(epoch FROM now() - raised_received_at)::float8 AS age_s
-FROM dashboard.episodes
-WHERE open
-ORDER BY severity DESC, raised_at, episode_key
+-- purpose: open alarms, the worst and the oldest first, each with what its device says now of what proved it
+SELECT e.severity, e.title, e.place, e.asset_name, ep.proof ->> 'label' AS label, ep.proof ->> 'unit' AS unit,
+    l."values" -> (ep.proof ->> 'field') AS value, extract(epoch FROM now() - e.raised_received_at)::float8 AS age_s
+FROM dashboard.episodes e
+JOIN episodes ep USING (episode_key)
+LEFT JOIN device_latest l ON l.device_key = e.device_key
+WHERE e.open
+ORDER BY e.severity DESC, e.raised_at, e.episode_key
 LIMIT %(limit)s;
 
 -- name: count_alarms

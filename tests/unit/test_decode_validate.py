@@ -1,0 +1,621 @@
+"""From bytes to rows: every reason to reject, what is set aside and kept, times and clocks. Nothing may break it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.evaluate import RuleInForce
+from alerts.rules import shipped_pack
+from ingest.decode import Item, Rejected, decode
+from ingest.reasons import MEANING, Rejection
+from ingest.registry import Registry
+from ingest.subscribe import Arrival
+from ingest.validate import Judged, event_time, storable, unknown_ids, validate
+from underfoot.reports import Quality, Reports, canonical
+
+NOW_US = 1_780_000_000_000_000
+NOW_MS = NOW_US // 1000
+DAY_MS = 86_400_000
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+COVER = "underfoot/v1/410502/cover/C-1/report"
+PIPE = "underfoot/v1/410502/pipe/P-1/report"
+
+
+class Ledger:
+    """Answers as the ledger's query does."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = [
+            (1, "C-1", "cover", "410502", 86_400, {"tilt_deg": 3.5}, "0103", {}, CREATED, CREATED),
+            (2, "C-2", "cover", "410503", 86_400, {}, "0102", {}, CREATED, CREATED),
+            (3, "P-1", "pipe", "410502", 900, {}, "0103", {}, CREATED, CREATED),
+            (4, "P-2", "pipe", "410502", 900, {}, "0103", {"network": "foul"}, CREATED, CREATED),
+            (5, "R-1", "road", "410502", 900, {}, "2100", {"place": "underpass"}, CREATED, CREATED),
+            (6, "U-1", "pump", "410502", 60, {}, "2115", {}, CREATED, CREATED),
+        ]
+
+    def execute(self, _query: str, _params: dict[str, Any]) -> Ledger:
+        return self
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self.rows
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return known_devices()
+
+
+RULES = [RuleInForce(rule, 1) for rule in shipped_pack()]
+
+
+def known_devices() -> Registry:
+    made = Registry("main", RULES)
+    made.refresh(Ledger())  # type: ignore[arg-type]
+    return made
+
+
+def arrival(
+    payload: Any,
+    topic: str = COVER,
+    *,
+    packet_id: int = 7,
+    dup: bool = False,
+    retain: bool = False,
+    received_us: int = NOW_US,
+) -> Arrival:
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Arrival(topic, raw, packet_id, 1, dup, retain, received_us, 1)
+
+
+def judge(registry: Registry, *arrivals: Arrival) -> Judged:
+    items, undecodable = decode(arrivals)
+    judged = validate(items, registry)
+    judged.rejected += undecodable
+    return judged
+
+
+@dataclass
+class Row:
+    """One stored row, as the table will have it."""
+
+    values: dict[str, Any]
+    ts_us: int
+    quality: Quality
+    seq: int | None
+    extra: dict[str, Any]
+    digest: int
+
+
+def rows(judged: Judged) -> list[Row]:
+    found = []
+    for _, made, items in judged.families:
+        assert len(items) == len(made)
+        for n in range(len(made)):
+            values = {name: column[n] for name, column in made.columns.items() if not np.isnan(column[n])}
+            extra = json.loads(made.extra[n] or b"{}")
+            quality = Quality(int(made.quality[n]))
+            found.append(Row(values, int(made.ts_us[n]), quality, made.seq[n], extra, int(made.digest[n])))
+    return found
+
+
+def only(registry: Registry, payload: Any, topic: str = COVER, **how: Any) -> Row:
+    judged = judge(registry, arrival(payload, topic, **how))
+    assert judged.rejected == []
+    (row,) = rows(judged)
+    return row
+
+
+def cover(values: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"ts": NOW_MS, "values": values} | more
+
+
+# rejected -----------------------------------------------------------------------------------------------------------
+
+REJECTED: list[tuple[Rejection, Any, str]] = [
+    (Rejection.undecodable, b"{", COVER),
+    (Rejection.undecodable, b"\x00\x01\x02", COVER),
+    (Rejection.undecodable, b" ", COVER),
+    (Rejection.undecodable, b'{"values": {"tilt_deg": 1}} trailing', COVER),
+    (Rejection.undecodable, '{"values": {"状态": "开"}}'.encode("gb18030"), COVER),
+    (Rejection.undecodable, b'\xef\xbb\xbf{"values": {}}', COVER),
+    (Rejection.undecodable, b'{"values": {"model": "\\ud800"}}', COVER),
+    (Rejection.undecodable, b'{"values": {"x": ' + b"[" * 300 + b"]" * 300 + b"}}", COVER),
+    (Rejection.undecodable, b'{"values": {"x": ' + b"9" * 5000 + b"}}", COVER),
+    (Rejection.undecodable, b'{"values": {"open": true, "open": false}}', COVER),
+    (Rejection.undecodable, b'{"ts": 1, "ts": 2, "values": {}}', COVER),
+    (Rejection.undecodable, b'{"values": {"open": true}, "values": {"open": false}}', COVER),
+    (Rejection.empty, b"", COVER),
+    (Rejection.empty, b"[]", COVER),
+    (Rejection.not_an_object, b"12", COVER),
+    (Rejection.not_an_object, b'"open"', COVER),
+    (Rejection.not_an_object, b"null", COVER),
+    (Rejection.not_an_object, b"[1]", COVER),
+    (Rejection.not_an_object, b"[[]]", COVER),
+    (Rejection.values_missing, {}, COVER),
+    (Rejection.values_missing, {"ts": NOW_MS, "values": None}, COVER),
+    (Rejection.values_missing, {"ts": NOW_MS, "values": [1]}, COVER),
+    (Rejection.values_missing, {"ts": NOW_MS, "tilt_deg": 80}, COVER),
+    (Rejection.unknown_topic, cover({}), "underfoot/v1/410502/cover/C-1"),
+    (Rejection.unknown_topic, cover({}), "underfoot/v2/410502/cover/C-1/report"),
+    (Rejection.unknown_topic, cover({}), "underfoot/v1/4105/cover/C-1/report"),
+    (Rejection.unknown_topic, cover({}), "underfoot/v1/４１０５０２/cover/C-1/report"),
+    (Rejection.unknown_topic, cover({}), "underfoot/v1/410502/cover/C 1/report"),
+    (Rejection.unknown_topic, cover({}), f"underfoot/v1/410502/cover/{'C' * 65}/report"),
+    (Rejection.unknown_device, cover({}), "underfoot/v1/410502/cover/C-9/report"),
+    (Rejection.family_mismatch, cover({}), "underfoot/v1/410502/pipe/C-1/report"),
+    (Rejection.family_mismatch, cover({}), "underfoot/v1/410502/manhole/C-1/report"),
+    (Rejection.area_mismatch, cover({}), "underfoot/v1/410503/cover/C-1/report"),
+]
+
+
+@pytest.mark.parametrize(("reason", "payload", "topic"), REJECTED)
+def test_rejected_whole_with_its_reason(registry: Registry, reason: Rejection, payload: Any, topic: str) -> None:
+    came = arrival(payload, topic)
+    judged = judge(registry, came)
+    assert judged.families == []
+    (rejected,) = judged.rejected
+    assert rejected.reason == reason
+    assert rejected.arrival == came
+    assert rejected.detail or reason is Rejection.empty
+    if not isinstance(payload, bytes) or not payload.startswith(b"["):
+        assert rejected.payload == came.payload
+    if reason in (Rejection.unknown_device, Rejection.family_mismatch, Rejection.area_mismatch):
+        assert rejected.device_id == topic.split("/")[4]
+
+
+@pytest.mark.parametrize("ts", [None, "yesterday", NOW_MS - 8 * DAY_MS, NOW_MS + 6 * 60_000, 0, math.nan])
+def test_retained_message_nobody_can_date(registry: Registry, ts: Any) -> None:
+    """A broker gives it again at every subscribe: filed under its receipt, it would open (or close!) a cover anew."""
+    (rejected,) = judge(registry, arrival({"ts": ts, "values": {"open": False}}, retain=True)).rejected
+    assert rejected.reason == Rejection.retained_without_time
+
+
+def test_retained_message_with_its_time_is_a_report(registry: Registry) -> None:
+    assert only(registry, cover({"open": True}), retain=True).ts_us == NOW_US
+
+
+def test_every_reason_has_its_meaning() -> None:
+    assert MEANING.keys() == set(Rejection)
+
+
+def test_array_is_judged_item_by_item(registry: Registry) -> None:
+    payload = (
+        b'[{"ts": %d, "values": {"tilt_deg": 1}}, 5, {"ts": 1}, {"values": {"open": true, "open": false}}, null,'
+        b' {"ts": %d, "values": {"tilt_deg": 2}}]' % (NOW_MS - 1000, NOW_MS)
+    )
+    judged = judge(registry, arrival(payload))
+    assert [row.values for row in rows(judged)] == [{"tilt_deg": 1}, {"tilt_deg": 2}]
+    assert [(rejected.reason, rejected.payload) for rejected in judged.rejected] == [
+        (Rejection.values_missing, b'{"ts":1}'),
+        (Rejection.not_an_object, b"5"),
+        (Rejection.undecodable, b'{"values":{"open":true,"open":false}}'),
+        (Rejection.not_an_object, b"null"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"values": {"open": true, "open": true}}',
+        b'[{"values": {"open": true}}, {"values": {"open": false}}]',
+        b'{"values": {"note": "\\"open\\": true, \\"open\\": false", "open": true}}',
+        b'{"values": {"a": {"n": 1}, "b": {"n": 2}, "open" : true}}',
+    ],
+)
+def test_no_contradiction(registry: Registry, payload: bytes) -> None:
+    """The same name in several objects, in a text, or twice with one value, says nothing twice."""
+    judged = judge(registry, arrival(payload))
+    assert judged.rejected == []
+    assert rows(judged)[0].values == {"open": 1}
+
+
+# values -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"NaN", "nan"),
+        (b"Infinity", "inf"),
+        (b"-Infinity", "-inf"),
+        (b"1e999", "inf"),
+        (b"-999", -999),
+        (b"-9999", -9999),
+        (b"65535", 65535),
+        (b"180.1", 180.1),
+        (b'"NaN"', "NaN"),
+        (b'"N/A"', "N/A"),
+        (b'""', ""),
+        (b"[12.5]", [12.5]),
+        (b'{"v": NaN}', {"v": "nan"}),
+        (b"1" + b"0" * 400, 10**400),
+        (b'"\\u0000"', "\\u0000"),
+    ],
+)
+def test_impossible_value_is_set_aside_and_the_rest_lives(registry: Registry, raw: bytes, kept: Any) -> None:
+    row = only(registry, b'{"ts": %d, "values": {"tilt_deg": %s, "open": true}}' % (NOW_MS, raw))
+    assert row.values == {"open": 1}
+    assert row.extra == {"set_aside": {"tilt_deg": kept}}
+    assert row.quality == Quality.values_set_aside
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("open", 2), ("open", "打开"), ("open", "2"), ("open", 0.5), ("open", []), ("rsrp_dbm", 114),
+        ("o2_vol_pct", 30.1), ("water_below_rim_m", -5.1), ("battery_pct", 101), ("temperature_c", -999),
+    ],
+)  # fmt: skip
+def test_vendors_codes_are_no_values(registry: Registry, name: str, value: Any) -> None:
+    assert only(registry, cover({name: value})).extra == {"set_aside": {name: value}}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(True, 1), (1, 1), (1.0, 1), ("true", 1), ("1", 1), ("on", 1), (False, 0), (0, 0), ("false", 0), ("0", 0)],
+)
+def test_ways_to_say_yes_and_no(registry: Registry, said: Any, meant: int) -> None:
+    row = only(registry, cover({"open": said}))
+    assert (row.values, row.extra) == ({"open": meant}, {})
+
+
+@pytest.mark.parametrize(("said", "meant"), [("12.5", 12.5), (0, 0), (180, 180), (-0.0, 0.0), (1e-320, 0.0)])
+def test_ways_to_say_a_number(registry: Registry, said: Any, meant: float) -> None:
+    assert only(registry, cover({"tilt_deg": said})).values["tilt_deg"] == pytest.approx(meant)
+
+
+def test_null_is_not_said(registry: Registry) -> None:
+    row = only(registry, cover({"tilt_deg": None, "open": None}))
+    assert (row.values, row.quality) == ({}, 0)
+
+
+def test_enumeration_is_its_number_or_set_aside(registry: Registry) -> None:
+    topic = "underfoot/v1/410502/road/R-1/report"
+    assert only(registry, cover({"depth_cm": 3, "place": 0}), topic).values == {"depth_cm": 3, "place": 0}
+    row = only(registry, cover({"depth_cm": 3, "place": 7}), topic)
+    assert row.extra == {"set_aside": {"place": 7}}
+    assert row.values["place"] == 1, "what the ledger says of the place stands in"
+
+
+def test_ledger_answers_what_a_device_does_not_say(registry: Registry) -> None:
+    def network(device_id: str, **said: int) -> float | None:
+        topic = f"underfoot/v1/410502/pipe/{device_id}/report"
+        return only(registry, cover({"fill_ratio": 0.5} | said), topic).values.get("network")
+
+    assert network("P-1") == 1, "by its asset's class, 0103 雨水井盖"
+    assert network("P-2") == 0, "by its own attribute"
+    assert network("P-1", network=0) == 0, "what it says itself comes first"
+
+
+def test_unknown_fields_and_keys_are_kept(registry: Registry) -> None:
+    row = only(registry, cover({"tilt_deg": 1, "pressure": [1, {"a": None}], "型号": "JG"}, fw="1.2", seq=5))
+    assert row.extra == {"values": {"pressure": [1, {"a": None}], "型号": "JG"}, "report": {"fw": "1.2"}}
+    assert (row.quality, row.seq) == (Quality.fields_unknown, 5)
+
+
+@pytest.mark.parametrize("seq", ["5", 5.5, True, 2**63, -(2**63) - 1, [5]])
+def test_seq_that_is_none_is_kept(registry: Registry, seq: Any) -> None:
+    row = only(registry, cover({"tilt_deg": 1}, seq=seq))
+    assert row.seq is None
+    assert row.extra == {"seq": seq}
+
+
+@pytest.mark.parametrize("seq", [0, -1, 2**63 - 1, -(2**63)])
+def test_seq_at_its_bounds(registry: Registry, seq: int) -> None:
+    assert only(registry, cover({"tilt_deg": 1}, seq=seq)).seq == seq
+
+
+def test_names_that_python_knows_are_only_names(registry: Registry) -> None:
+    odd = {"__class__": 1, "model_config": 2, "self": 3, "__dict__": 4, "model_fields": 5, "": 6}
+    assert only(registry, cover({"open": True} | odd)).extra == {"values": odd}
+
+
+# what jsonb takes ---------------------------------------------------------------------------------------------------
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def visible(value: Any) -> Any:
+    """As it must be read back: what jsonb cannot hold as its visible text."""
+    if isinstance(value, str):
+        return value.replace("\0", "\\u0000")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {visible(name): visible(inner) for name, inner in value.items()}
+    return [visible(inner) for inner in value] if isinstance(value, list) else value
+
+
+@given(st.dictionaries(st.text("ab\0\\u0", max_size=6), any_json | st.text('\0\\u0"', max_size=8), max_size=4))
+def test_extra_is_json_that_jsonb_takes(extra: dict[str, Any]) -> None:
+    raw = storable(extra)
+    assert b"\0" not in raw
+    read = json.loads(raw)
+    if len({visible(name) for name in extra}) == len(extra):
+        assert read == visible(extra)
+
+
+@given(any_json)
+def test_canonical_form_does_not_depend_on_order_or_space(value: Any) -> None:
+    raw = canonical(value)
+    again = json.loads(json.dumps(value, indent=2))
+    assert canonical(again) == raw
+    if isinstance(value, dict):
+        assert canonical(dict(reversed(value.items()))) == raw
+
+
+def test_reports_that_differ_only_in_what_is_no_number_differ() -> None:
+    said = [canonical({"tilt_deg": value}) for value in (None, math.nan, math.inf, -math.inf, 0)]
+    assert len(set(said)) == 5
+
+
+# digests ------------------------------------------------------------------------------------------------------------
+
+
+def digests(registry: Registry, *arrivals: Arrival) -> list[int]:
+    return [row.digest for row in rows(judge(registry, *arrivals))]
+
+
+def test_same_report_digests_the_same_however_it_is_written(registry: Registry) -> None:
+    a, b, c = digests(
+        registry,
+        arrival(b'{"ts":%d,"values":{"tilt_deg":1.5,"open":false}}' % NOW_MS),
+        arrival(b'{ "values": {"open": false, "tilt_deg": 1.50}, "ts": %d }' % NOW_MS, packet_id=8, dup=True),
+        arrival(b'[{"ts":%d,"values":{"tilt_deg":1.5,"open":false}}]' % NOW_MS, packet_id=9, received_us=NOW_US + 5),
+    )
+    assert a == b == c
+
+
+def test_report_without_a_usable_time_is_known_by_its_packet(registry: Registry) -> None:
+    """Two heartbeats with one content are two reports; so are two items of one array."""
+    for ts in (None, 1000, "soon"):
+        beat = {"ts": ts, "values": {"open": False}}
+        once, again, other = digests(
+            registry, arrival(beat), arrival(beat, dup=True, received_us=NOW_US + 9), arrival(beat, packet_id=8)
+        )
+        assert once == again
+        assert once != other
+        first, second = digests(registry, arrival([beat, beat]))
+        assert first != second
+
+
+# times --------------------------------------------------------------------------------------------------------------
+
+NOON = 1_780_056_000_000_000  # 2026-05-29T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("ts", "expected_us"),
+    [
+        (NOON // 1000, NOON),
+        (NOON / 1000 + 0.5, NOON + 500),
+        ("2026-05-29T12:00:00Z", NOON),
+        ("2026-05-29t12:00:00z", NOON),
+        ("2026-05-29T20:00:00+08:00", NOON),
+        ("2026-05-29T06:30:00-05:30", NOON),
+        ("2026-05-29 20:00:00+08:00", NOON),
+        ("2026-05-29T12:00:00.123Z", NOON + 123_000),
+        ("2026-05-29T12:00:00.123456789Z", NOON + 123_456),
+    ],
+)
+def test_times_that_can_be_read(ts: Any, expected_us: int) -> None:
+    assert event_time(ts, NOON + 1) == (expected_us, 0)
+
+
+UNREADABLE = [
+    "2026-05-29T12:00:00", "2026-05-29", "2026-05-29 20:00:00", "12:00", "", "now", "1780056000000",
+    "2026-02-30T12:00:00Z",
+    "2026-05-29T24:30:00Z", "２０２６-05-29T12:00:00Z", "\0", True, False, [], {}, [NOON],
+]  # fmt: skip
+UNTRUSTED = [
+    0, -1, 1, NOON // 1_000_000, NOON, math.nan, math.inf, -math.inf, 1e300, 10**400, -(10**400),
+    "1970-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", NOON // 1000 - 7 * DAY_MS - 1, NOON // 1000 + 300_001,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ts", UNREADABLE)
+def test_time_that_cannot_be_read_is_that_of_receipt(ts: Any) -> None:
+    assert event_time(ts, NOON) == (NOON, Quality.time_unreadable)
+
+
+@pytest.mark.parametrize("ts", UNTRUSTED)
+def test_time_that_cannot_be_trusted_is_that_of_receipt(ts: Any) -> None:
+    assert event_time(ts, NOON) == (NOON, Quality.time_untrusted)
+
+
+@pytest.mark.parametrize("off_ms", [-7 * DAY_MS, -DAY_MS, 0, 299_999, 300_000])
+def test_time_inside_the_trusted_range(off_ms: int) -> None:
+    assert event_time(NOON // 1000 + off_ms, NOON) == (NOON + off_ms * 1000, 0)
+
+
+@given(any_json | st.text("0123456789-:TZ+. ") | st.datetimes().map(str))
+def test_any_time_at_all(ts: Any) -> None:
+    ts_us, mark = event_time(ts, NOON)
+    assert (mark == 0) or ts_us == NOON
+    assert NOON - 7 * DAY_MS * 1000 <= ts_us <= NOON + 300_000_000
+
+
+@pytest.mark.parametrize("ts", ["soon", 5, True, "2026-05-29T12:00:00"])
+def test_devices_own_time_is_kept(registry: Registry, ts: Any) -> None:
+    row = only(registry, {"ts": ts, "values": {"open": True}})
+    assert row.ts_us == NOW_US
+    assert row.extra == {"device_ts": ts}
+
+
+def test_absent_time_is_that_of_receipt(registry: Registry) -> None:
+    row = only(registry, {"values": {"open": True}})
+    assert (row.ts_us, row.quality, row.extra) == (NOW_US, Quality.time_absent, {})
+
+
+# clocks -------------------------------------------------------------------------------------------------------------
+
+HOUR_MS = 3_600_000
+
+
+def told(registry: Registry, *said: tuple[int, int, int | None]) -> list[tuple[int, Quality]]:
+    """(ms after NOW it came, off by so many ms, seq) → (ms after NOW it is filed under, its mark); one batch each."""
+    found = []
+    for came_ms, off_ms, seq in said:
+        report = {"ts": NOW_MS + came_ms + off_ms, "values": {"open": True}} | ({} if seq is None else {"seq": seq})
+        judged = judge(registry, arrival(report, received_us=NOW_US + came_ms * 1000))
+        (row,) = rows(judged)
+        found.append(((row.ts_us - NOW_US) // 1000, row.quality))
+        remember(registry, judged)
+    return found
+
+
+def remember(registry: Registry, judged: Judged) -> None:
+    """As the worker does after a commit."""
+    for devices, made, _ in judged.families:
+        outcome = devices.evaluator.judge(made)
+        devices.evaluator.apply(outcome, made)
+        for row in outcome.latest_rows:
+            if (seq := made.seq[row]) is not None:
+                devices.newest_seq[int(made.slot[row])] = seq
+
+
+@pytest.mark.parametrize("seqs", [(1, 2), (None, None)])
+@pytest.mark.parametrize("off_ms", [-NOW_MS, 8 * HOUR_MS, -8 * DAY_MS])
+def test_clock_beyond_trust(registry: Registry, off_ms: int, seqs: tuple[int | None, int | None]) -> None:
+    """1970, +8 h: filed under its receipt, and in order."""
+    assert told(registry, (0, 0, seqs[0]), (60_000, off_ms, seqs[1])) == [
+        (0, Quality(0)),
+        (60_000, Quality.time_untrusted),
+    ]
+
+
+@pytest.mark.parametrize("off_ms", [-8 * HOUR_MS, -DAY_MS])
+def test_clock_set_back_with_seq_is_news(registry: Registry, off_ms: int) -> None:
+    assert told(registry, (0, 0, 1), (60_000, off_ms, 2), (120_000, off_ms, 3), (180_000, 0, 4)) == [
+        (0, Quality(0)),
+        (60_000, Quality.clock_stepped),
+        (120_000, Quality.clock_stepped),
+        (180_000, Quality(0)),
+    ]
+
+
+@pytest.mark.parametrize("off_ms", [-8 * HOUR_MS, -DAY_MS])
+def test_clock_set_back_without_seq_is_left_late(registry: Registry, off_ms: int) -> None:
+    assert told(registry, (0, 0, None), (60_000, off_ms, None)) == [(0, Quality(0)), (60_000 + off_ms, Quality(0))]
+
+
+def test_clock_ahead_then_corrected(registry: Registry) -> None:
+    assert told(registry, (0, 240_000, 1), (60_000, 0, 2), (90_000, 0, 3)) == [
+        (240_000, Quality(0)),
+        (60_000, Quality.clock_stepped),
+        (90_000, Quality(0)),
+    ]
+
+
+def test_backlog_with_seq_stays_where_it_was(registry: Registry) -> None:
+    """Newest first, or a gap filled later: a lower seq with an older time."""
+    assert told(registry, (0, 0, 10), (1000, -HOUR_MS, 8), (2000, -2 * HOUR_MS, 9), (3000, 0, 11)) == [
+        (0, Quality(0)),
+        (1000 - HOUR_MS, Quality(0)),
+        (2000 - 2 * HOUR_MS, Quality(0)),
+        (3000, Quality(0)),
+    ]
+
+
+def test_backlog_in_order_after_silence(registry: Registry) -> None:
+    said = [(n, -(10 - n) * HOUR_MS, n + 1) for n in range(10)]
+    assert told(registry, *said) == [(n - (10 - n) * HOUR_MS, Quality(0)) for n in range(10)]
+
+
+def test_counter_that_began_again_is_no_backlog(registry: Registry) -> None:
+    """A device that was restarted counts from 0; its time goes on."""
+    assert told(registry, (0, 0, 500), (60_000, 0, 0), (120_000, -HOUR_MS, 1)) == [
+        (0, Quality(0)),
+        (60_000, Quality(0)),
+        (120_000, Quality.clock_stepped),
+    ]
+
+
+def test_stepped_clock_inside_one_batch(registry: Registry) -> None:
+    judged = judge(
+        registry,
+        *(
+            arrival({"ts": NOW_MS + off, "seq": seq, "values": {"open": True}}, received_us=NOW_US + seq, packet_id=seq)
+            for seq, off in ((1, 240_000), (2, 0), (3, 10))
+        ),
+    )
+    assert [row.quality for row in rows(judged)] == [0, Quality.clock_stepped, 0]
+
+
+# whatever comes -----------------------------------------------------------------------------------------------------
+
+field_names = st.sampled_from(
+    ["tilt_deg", "open", "water_below_rim_m", "battery_pct", "depth_cm", "x", "\0", "fault_code"]
+)
+topics = st.sampled_from(
+    [COVER, PIPE, "underfoot/v1/410502/pump/U-1/report", "underfoot/v1/410502/road/R-1/report", "a/b", "", "/" * 5]
+)
+some_report = st.fixed_dictionaries(
+    {"values": any_json | st.dictionaries(field_names, any_json, max_size=5)},
+    optional={"ts": any_json | st.integers(NOW_MS - 10**9, NOW_MS + 10**6), "seq": any_json, "fw": any_json},
+)
+payloads = st.binary(max_size=40) | (some_report | st.lists(some_report | any_json, max_size=4) | any_json).map(
+    lambda value: json.dumps(value).encode()
+)
+
+
+@given(st.lists(st.tuples(payloads, topics, st.booleans(), st.booleans()), max_size=8))
+def test_anything_becomes_rows_and_rejections_that_add_up(
+    came: list[tuple[bytes, str, bool, bool]],
+) -> None:
+    registry = known_devices()
+    arrivals = [
+        arrival(payload, topic, packet_id=n, dup=dup, retain=retain, received_us=NOW_US + n)
+        for n, (payload, topic, dup, retain) in enumerate(came)
+    ]
+    items, undecodable = decode(arrivals)
+    judged = validate(items, registry)
+    stored = sum(len(made) for _, made, _ in judged.families)
+    assert stored + len(judged.rejected) == len(items)
+    assert {one.arrival.packet_id for one in (*items, *undecodable)} == set(range(len(arrivals))), "none is lost"
+    for _, made, its_items in judged.families:
+        check_storable(made, its_items)
+    for rejected in (*judged.rejected, *undecodable):
+        check_kept(rejected)
+    assert unknown_ids(items, registry) == []
+
+
+def check_storable(made: Reports, items: list[Item]) -> None:
+    for name, column in made.columns.items():
+        low, high = made.family.column[name].low, made.family.column[name].high
+        known = column[~np.isnan(column)]
+        assert np.isfinite(known).all()
+        assert low is None or high is None or ((known >= low) & (known <= high)).all()
+    for n, item in enumerate(items):
+        extra = made.extra[n]
+        assert extra is None or (b"\0" not in extra and isinstance(orjson.loads(extra), dict))
+        assert made.received_us[n] == item.arrival.received_us
+        orjson.dumps(made.values[n])
+
+
+def check_kept(rejected: Rejected) -> None:
+    assert rejected.reason in Rejection
+    assert rejected.payload or rejected.reason is Rejection.empty
+
+
+def test_unknown_ids_are_looked_up_only_where_they_can_be_ids(registry: Registry) -> None:
+    items, _ = decode(
+        arrival({}, f"underfoot/v1/410502/cover/{device_id}/report") for device_id in ("C-1", "N-1", "N-1", "a\0b", "")
+    )
+    assert unknown_ids(items, registry) == ["N-1"]
