@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
 
@@ -190,7 +191,8 @@ def parse_rule(body: Any) -> Rule:
         raise RuleError("\n".join(lines)) from None
 
 
-def shipped_pack() -> list[Rule]:
+@cache
+def shipped_pack() -> tuple[Rule, ...]:
     """The default rules, as shipped: one file a family."""
     rules: list[Rule] = []
     folder = files("alerts") / "pack"
@@ -202,4 +204,4 @@ def shipped_pack() -> list[Rule]:
         if rule.rule_id in seen:
             raise RuleError(f"{rule.rule_id}: stands in the pack twice")
         seen.add(rule.rule_id)
-    return rules
+    return tuple(rules)

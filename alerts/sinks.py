@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -40,6 +41,8 @@ class Sink:
 
 def add(connection: Connection, sink: Sink, *, actor: str, replace: bool = False) -> Literal["added", "replaced"]:
     """Add a sink, or with `replace` give a known one other settings; a failing one is then tried at once."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", sink.name, re.ASCII):
+        raise SinkError(f"name = {sink.name!r}: up to 64 letters, digits, - and _ are allowed")
     if sink.audience == "platform" and sink.maintenance_unit is not None:
         raise SinkError(f"unit = {sink.maintenance_unit!r}: a sink for the platform has no maintenance unit")
     parsed = parse_config(sink.channel, sink.config)
@@ -63,7 +66,13 @@ def add(connection: Connection, sink: Sink, *, actor: str, replace: bool = False
             connection.execute(statement("sinks.replace"), values)
             done = "replaced"
         told = {name: value for name, value in values.items() if name not in ("name", "config")}
-        _audit(connection, actor, f"sink.{done.removesuffix('ed')}", sink.name, told | {"place": parsed.place()})
+        _audit(
+            connection,
+            actor,
+            "sink.add" if done == "added" else "sink.replace",
+            sink.name,
+            told | {"place": parsed.place()},
+        )
         connection.execute("SELECT pg_notify('underfoot_outbox', '')")
     return done
 

@@ -17,7 +17,8 @@ from api import keys
 from api.keys import KeyExistsError, UnknownKeyError
 from api.roles import Role
 from underfoot.settings import load
-from underfoot.storage.connect import connect
+from underfoot.storage.connect import Connection, connect
+from underfoot.storage.migrate import MigrationError, pending
 
 out = Console()
 err = Console(stderr=True)
@@ -65,7 +66,7 @@ def create(
         err.print(f"[red]NAME = {name!r}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed[/red]", highlight=False)
         raise typer.Exit(2)
     try:
-        with connect(load().require_database(), "keys") as connection:
+        with _connect() as connection:
             key = keys.create(connection, name, role, _actor())
     except KeyExistsError as error:
         err.print(f"[red]NAME: {error}[/red]", highlight=False)
@@ -81,7 +82,7 @@ def create(
 def list_keys(as_json: AsJson = False) -> None:
     """List keys, revoked ones among them. Secrets are not kept, so none is shown."""
     found: list[keys.ApiKey] = []
-    with connect(load().require_database(), "keys") as connection:
+    with _connect() as connection:
         while page := keys.listed(connection, found[-1].name if found else "", 1000):
             found += page
     if as_json:
@@ -98,7 +99,7 @@ def list_keys(as_json: AsJson = False) -> None:
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json: AsJson = False) -> None:
     """Make a key useless: it opens nothing any more after 5 seconds at most."""
     try:
-        with connect(load().require_database(), "keys") as connection:
+        with _connect() as connection:
             key = keys.revoke(connection, name, _actor())
     except UnknownKeyError as error:
         err.print(f"[red]NAME: {error}; `underfoot keys list` shows them[/red]", highlight=False)
@@ -107,6 +108,16 @@ def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json
         typer.echo(key.model_dump_json(indent=2))
         return
     out.print(f"The key {name} is revoked.", highlight=False)
+
+
+def _connect() -> Connection:
+    connection = connect(load().require_database(), "keys")
+    missing = pending(connection)
+    connection.rollback()
+    if missing:
+        connection.close()
+        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
+    return connection
 
 
 def _actor() -> str:

@@ -46,6 +46,6 @@ def one_page(rows: list[Row], limit: int, issue_cursor: Callable[[Row], str]) ->
 def audit(connection: Connection, actor: str, action: str, subject: str, **detail: object) -> None:
     """Append to the audit log; it is committed with what it tells of."""
     connection.execute(
-        statement("api_keys.record_audit"),
+        statement("ledger.audit"),
         {"actor": actor, "action": action, "subject": subject, "detail": Jsonb(detail)},
     )

@@ -18,7 +18,9 @@ from underfoot.alarms import Severity
 
 _COLOURS = {4: "bold white on red", 3: "black on dark_orange", 2: "black on yellow", 1: "white on blue"}
 _LINE_EVERY_S = 5.0
-_ROWS_BESIDES_ALARMS = 20
+_ROWS_BESIDES_ALARMS = 15
+_ROOM_FOR_URLS = 30
+_ROOM_FOR_BOTH_LANGUAGES = 110
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class View:
 
     def show(self, stage: Stage, scene: Scene) -> None:
         if self._live is not None:
-            self._live.update(picture(stage, scene, self._console.size.height), refresh=True)
+            self._live.update(picture(stage, scene, *self._console.size), refresh=True)
             return
         for happened in scene.happened:
             self.say(f"{stage.elapsed_s:6.1f} s  {_event(happened)}")
@@ -77,16 +79,25 @@ def line(scene: Scene) -> str:
     )
 
 
-def picture(stage: Stage, scene: Scene, height: int) -> RenderableType:
+def picture(stage: Stage, scene: Scene, width: int, height: int) -> RenderableType:
+    rows = height - _ROWS_BESIDES_ALARMS
+    foot: list[RenderableType] = []
+    if height >= _ROOM_FOR_URLS:
+        foot = [_foot(stage)]
+        rows -= len(stage.urls)
     return Group(
-        _head(stage, scene),
-        _alarms(scene, max(3, height - _ROWS_BESIDES_ALARMS)),
+        _head(stage, scene, both_languages=width >= _ROOM_FOR_BOTH_LANGUAGES),
+        _alarms(scene, max(3, rows)),
         _deliveries(scene),
-        _foot(stage),
+        *foot,
     )
 
 
-def _head(stage: Stage, scene: Scene) -> RenderableType:
+def _head(stage: Stage, scene: Scene, *, both_languages: bool) -> RenderableType:
+    def number(chinese: str, english: str, value: str) -> Text:
+        name = f"{chinese} {english} " if both_languages else f"{chinese} "
+        return Text.assemble((name, "dim"), (value, "bold"))
+
     title = Table.grid(expand=True, padding=(0, 1))
     title.add_column(no_wrap=True)
     title.add_column(ratio=1)
@@ -103,16 +114,16 @@ def _head(stage: Stage, scene: Scene) -> RenderableType:
     for _ in range(4):
         numbers.add_column(ratio=1, no_wrap=True)
     numbers.add_row(
-        _number("上报 reports/s", f"{scene.reports_per_s:,.0f}"),
-        _number("提交延迟 delay", _delay(scene)),
-        _number("在案 open alarms", str(sum(scene.open_by_severity.values()))),
-        _number("累计 episodes", str(scene.episodes)),
+        number("上报/秒", "reports/s", f"{scene.reports_per_s:,.0f}"),
+        number("提交延迟", "delay", _delay(scene)),
+        number("在案告警", "open", str(sum(scene.open_by_severity.values()))),
+        number("累计告警", "episodes", str(scene.episodes)),
     )
     numbers.add_row(
-        _number("收到 received", f"{books.received:,}"),
-        _number("入库 stored", f"{books.stored:,}"),
-        _number("重复 duplicate", f"{books.duplicate:,}"),
-        _number("隔离 quarantined", f"{books.quarantined:,}"),
+        number("收到", "received", f"{books.received:,}"),
+        number("入库", "stored", f"{books.stored:,}"),
+        number("重复", "duplicate", f"{books.duplicate:,}"),
+        number("隔离", "quarantined", f"{books.quarantined:,}"),
     )
     return Panel(Group(title, numbers), border_style="cyan")
 
@@ -164,10 +175,6 @@ def _event(happened: Happened) -> str:
     label = "解除" if happened.over else Severity(happened.severity).label
     reading = f" {happened.proof}" if happened.proof and not happened.over else ""
     return f"【{label}】{happened.title}｜{happened.place}{reading}"
-
-
-def _number(name: str, value: str) -> Text:
-    return Text.assemble((f"{name} ", "dim"), (value, "bold"))
 
 
 def _delay(scene: Scene) -> str:

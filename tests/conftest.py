@@ -84,6 +84,19 @@ def database_template(postgres_server: str) -> str:
 @pytest.fixture
 def database(postgres_server: str, database_template: str) -> Iterator[str]:
     """The URL of a fresh migrated database, dropped after the test."""
+    with _copied(postgres_server, database_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_server: str, database_template: str) -> Iterator[str]:
+    """The same for all tests of a module, which empties it itself: for many small tests."""
+    with _copied(postgres_server, database_template) as url:
+        yield url
+
+
+@contextmanager
+def _copied(postgres_server: str, database_template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(

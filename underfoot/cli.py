@@ -97,9 +97,11 @@ def mount(asked: str) -> None:
 def main() -> None:
     """Mount every package's commands and run; an expected failure is one red line, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    mount(next((argument for argument in sys.argv[1:] if not argument.startswith("-")), ""))
     try:
+        mount(next((argument for argument in sys.argv[1:] if not argument.startswith("-")), ""))
         app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except (SettingsError, MigrationError) as error:
         err.print(f"[red]{error}[/red]", highlight=False)
         raise SystemExit(2) from None

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from alerts.verdict import VERDICT_LABELS, Verdict
 from api.models.ledger import AreaRef, AssetRef
 from api.parameters import Instant, Page, Reasoning
 from api.rows import Row
@@ -148,7 +149,8 @@ class Delivery(BaseModel):
     created_at: Instant
     settled_at: Instant | None
     next_attempt_at: Instant | None = Field(description="While it is owed", examples=[None])
-    verdict: str | None = Field(description="Why the sink was told, or was not", examples=["told"])
+    verdict: str | None = Field(description="Why the sink was told, or was not; null: undecided", examples=["tell"])
+    verdict_label: str | None = Field(examples=["已通知"])
     last_error: str | None = Field(examples=[None])
     receipt: dict[str, Any] | None = Field(
         description="What the sink answered", examples=[{"platform_no": "A-2026-000123"}]
@@ -156,7 +158,14 @@ class Delivery(BaseModel):
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        return cls.model_validate(row | {"state_label": DELIVERY_LABELS[row["state"]]})
+        verdict = row["verdict"]
+        return cls.model_validate(
+            row
+            | {
+                "state_label": DELIVERY_LABELS[row["state"]],
+                "verdict_label": VERDICT_LABELS[Verdict(verdict)] if verdict in set(Verdict) else verdict,
+            }
+        )
 
 
 class AlarmDetail(Alarm):

@@ -56,7 +56,8 @@ def _delays(made: Rig) -> tuple[list[float], list[float]]:
         received = _received(platform)
     with made.connect() as connection:
         episodes = connection.execute(
-            "SELECT alarm_key, extract(epoch FROM raised_at) * 1000, extract(epoch FROM committed_at - raised_at) * 1000"
+            "SELECT alarm_key, extract(epoch FROM raised_at) * 1000,"
+            " extract(epoch FROM committed_at - raised_at) * 1000"
             " FROM episodes"
         ).fetchall()
     published = {str(alarm_key): float(raised_ms) for alarm_key, raised_ms, _ in episodes}

@@ -1,4 +1,4 @@
-"""Sinks and what is owed to them, written as the batch that makes a transition writes them; and a dispatcher to work on it."""
+"""Sinks and what is owed to them, written as a transition's batch writes it; and a dispatcher to work on it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class Owing:
         key = int(row[0]["alarm_key"])
         self.execute(
             "INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity,"
-            " raised_at, raised_received_at, proof) VALUES (%s, 1, 1, '井盖打开', 'active', 4, 4, now(), now(), '{}')",
+            " raised_at, raised_received_at, proof)"
+            " VALUES (%s, 1, 1, '井盖打开', 'active', 4, 4, now(), now(), '{}')",
             key,
         )
         if over:
@@ -116,13 +117,21 @@ class Owing:
         self.execute("UPDATE episodes SET cleared_at = now(), condition = 'normal' WHERE alarm_key = %s", alarm_key)
 
     def owe(
-        self, sink_key: int, alarm_key: int, transition_no: int = 1, notice: str = "raise", *, owed_for_s: float = 0, **changes: Any
+        self,
+        sink_key: int,
+        alarm_key: int,
+        transition_no: int = 1,
+        notice: str = "raise",
+        *,
+        owed_for_s: float = 0,
+        **changes: Any,
     ) -> int:
         facts = snapshot(alarm_key=alarm_key, transition_no=transition_no, notice=notice, **changes)
         key = hashlib.sha256(f"{alarm_key}|{transition_no}|{sink_key}".encode()).hexdigest()
         row = self.rows(
-            "INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot,"
-            " owed_since, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() - make_interval(secs => %s),"
+            "INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity,"
+            " snapshot, owed_since, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() - make_interval(secs => %s),"
             " now() - make_interval(secs => %s)) RETURNING delivery_key",
             key, sink_key, alarm_key, facts["episode"], transition_no, notice, facts["severity"], Jsonb(facts),
             owed_for_s, owed_for_s,
@@ -135,7 +144,9 @@ class Owing:
 
     def states(self, sink_key: int | None = None) -> dict[int, str]:
         rows = self.rows(
-            "SELECT delivery_key, state FROM outbox WHERE %s::int IS NULL OR sink_key = %s ORDER BY 1", sink_key, sink_key
+            "SELECT delivery_key, state FROM outbox WHERE %s::int IS NULL OR sink_key = %s ORDER BY 1",
+            sink_key,
+            sink_key,
         )
         return {row["delivery_key"]: row["state"] for row in rows}
 

@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """`drop`: take the request and hang up without an answer. `drip_s`: wait so long between any two bytes of the answer."""
+    """`drop`: take the request and hang up without an answer. `drip_s`: wait so long between two of its bytes."""
 
     status: int = 200
     body: bytes | dict[str, Any] = b""
@@ -195,7 +195,11 @@ def _mail_handler(server: MailServer) -> type[socketserver.BaseRequestHandler]:
                 rest = line.decode().strip()
                 if word in ("EHLO", "HELO"):
                     self.say("250-mail.example")
-                    offers = [offer for offer in server.offers if offer != "STARTTLS" or not isinstance(self.sock, ssl.SSLSocket)]
+                    offers = [
+                        offer
+                        for offer in server.offers
+                        if offer != "STARTTLS" or not isinstance(self.sock, ssl.SSLSocket)
+                    ]
                     for offer in offers:
                         self.say(f"250-{offer}")
                     self.say("250 hello")
@@ -230,6 +234,10 @@ def _mail_handler(server: MailServer) -> type[socketserver.BaseRequestHandler]:
                     return
                 else:
                     self.say("250 ok")
+
+        def finish(self) -> None:
+            self.file.close()
+            self.sock.close()
 
         def say(self, line: str) -> None:
             answer = f"{line}\r\n".encode()

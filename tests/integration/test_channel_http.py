@@ -33,7 +33,9 @@ def send(line: Line, name: str, url: str, facts: dict[str, Any] | None = None, *
 
 
 def test_the_platform_gets_the_event_as_its_template_has_it(line: Line) -> None:
-    facts = snapshot(event_at="2026-07-01T13:38:00+00:00", raised_at="2026-07-01T13:38:00+00:00", episode=3, alarm_key=12)
+    facts = snapshot(
+        event_at="2026-07-01T13:38:00+00:00", raised_at="2026-07-01T13:38:00+00:00", episode=3, alarm_key=12
+    )
     with Receiver() as receiver:
         outcome = send(line, "platform", receiver.url, facts, headers={"Authorization": "Bearer t"})
     assert outcome == Delivered({"status": 200, "answer": {"code": 0, "message": "ok", "data": {"platform_no": "A1"}}})
@@ -75,7 +77,8 @@ def test_a_citys_own_names_and_signature(line: Line) -> None:
     signer = {"kind": "tif", "paasid": "city", "token": "secret"}
     with Receiver() as receiver:
         send(
-            line, "platform", receiver.url, signer=signer, rename={"event_type": "eventType"}, also={"source": "underfoot"},
+            line, "platform", receiver.url, signer=signer,
+            rename={"event_type": "eventType"}, also={"source": "underfoot"},
             callback_url="https://underfoot.example/callbacks",
         )  # fmt: skip
     body, headers = receiver.requests[0].body, receiver.requests[0].headers
@@ -122,7 +125,9 @@ def test_a_webhook_gets_the_whole_snapshot_signed(line: Line) -> None:
     assert request.body["text"] + request.body["link"] == str(message(facts, LINK))
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(401, SinkFailure), (413, BadMessage), (503, Retry), (302, SinkFailure)])
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(401, SinkFailure), (413, BadMessage), (503, Retry), (302, SinkFailure)]
+)
 def test_statuses_over_the_wire(status: int, outcome: type[Outcome], line: Line) -> None:
     with Receiver(lambda request: Reply(status, headers={"Location": "/elsewhere"})) as receiver:
         assert type(send(line, "platform", receiver.url)) is outcome

@@ -9,13 +9,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from simulators import poison
+from simulators.hazards import parse_scenario
+from simulators.misbehaviour import CLOCKS
+from simulators.platform.behaviour import BehaviourKind
 from simulators.roster import read_roster
 from simulators.wire import Broker
 
@@ -182,3 +186,11 @@ def test_platform_says_that_its_port_is_taken() -> None:
         first.wait(20)
         if first.stdout is not None:
             first.stdout.close()
+
+
+def test_the_page_about_simulators_names_every_choice_and_its_scenario_is_sound() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
+    choices = [*poison.KINDS, *CLOCKS, "duplicate", "backlog", "no_ts", *get_args(BehaviourKind)]
+    assert [name for name in choices if f"`{name}`" not in page] == []
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert parse_scenario("the page's example", example).hazards[0].pick.near == "东风路"

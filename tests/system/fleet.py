@@ -92,6 +92,11 @@ class Fleet:
         self._depth_cm: dict[str, int] = {}
         self._open: dict[tuple[str, str], Episode] = {}
         self._memory: list[Message] = []
+        self._clockless = True
+
+    def clocks_only(self) -> None:
+        """From now on every report has a time that can be trusted."""
+        self._clockless = False
 
     def message(self) -> Message:
         kind = self._random.random()
@@ -112,8 +117,9 @@ class Fleet:
     # what a decent device sends -------------------------------------------------------------------------------------
 
     def _single(self) -> Message:
+        clockless = _CLOCKLESS if self._clockless else []
         device_id = self._random.choice(
-            _PLAIN + _COUNTING + _CLOCKLESS + DEVICES["lamp"] + DEVICES["pump"] + DEVICES["road"] + _ANALOGUE
+            _PLAIN + _COUNTING + clockless + DEVICES["lamp"] + DEVICES["pump"] + DEVICES["road"] + _ANALOGUE
         )
         body = self._report(device_id, clockless=device_id in _CLOCKLESS)
         made = Message(topic(device_id), encoded(body))

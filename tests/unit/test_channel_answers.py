@@ -84,10 +84,14 @@ def test_a_bare_status(status: int, outcome: type[Outcome], codes: Codes) -> Non
     assert type(judge(answer(status), codes)) is outcome
 
 
-@pytest.mark.parametrize("body", [{"message": "duplicate push_id"}, {"data": {"duplicate": True}}, {"message": "事件已存在"}])
+@pytest.mark.parametrize(
+    "body", [{"message": "duplicate push_id"}, {"data": {"duplicate": True}}, {"message": "事件已存在"}]
+)
 def test_a_conflict_is_success_only_where_it_means_duplicate(body: Any) -> None:
     assert isinstance(judge(answer(409, body), PLATFORM), Delivered)
-    assert judge(answer(409, {"message": "locked"}), PLATFORM) == Retry('HTTP 409: {"message": "locked"}', against_sink=False)
+    assert judge(answer(409, {"message": "locked"}), PLATFORM) == Retry(
+        'HTTP 409: {"message": "locked"}', against_sink=False
+    )
 
 
 def test_a_busy_receiver_is_left_alone_as_long_as_it_asks_and_has_not_failed() -> None:
@@ -108,7 +112,16 @@ def test_a_gateway_does_not_know_whether_the_request_got_through() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("0", 0.0), ("12", 12.0), ("99999999999", LONGEST_PAUSE_S), ("soon", None), ("-5", None), ("", None), ("1.5", None), ("١٢", None)],
+    [
+        ("0", 0.0),
+        ("12", 12.0),
+        ("99999999999", LONGEST_PAUSE_S),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        ("1.5", None),
+        ("١٢", None),
+    ],
 )
 def test_retry_after_in_seconds(header: str, seconds: float | None) -> None:
     assert answer(503, retry_after=header).retry_after_s == seconds
@@ -127,7 +140,12 @@ def test_retry_after_as_a_date_is_read_against_the_answers_own_clock() -> None:
 
 def test_a_platforms_own_codes_are_settings() -> None:
     codes = PlatformConfig.model_validate(
-        {"url": "https://city.example/e", "success_codes": [1], "bad_message_codes": [7001], "sink_failure_codes": [7002]}
+        {
+            "url": "https://city.example/e",
+            "success_codes": [1],
+            "bad_message_codes": [7001],
+            "sink_failure_codes": [7002],
+        }
     ).codes()
     assert isinstance(judge(answer(200, {"code": 1}), codes), Delivered)
     assert isinstance(judge(answer(200, {"code": 0}), codes), Retry)
@@ -144,15 +162,31 @@ def test_every_folder_is_a_channel() -> None:
 @pytest.mark.parametrize(
     ("name", "config", "said"),
     [
-        ("smoke", {}, "channel = 'smoke': there is no such channel; there are dingtalk, feishu, mail, platform, webhook, wecom"),
+        (
+            "smoke",
+            {},
+            "channel = 'smoke': there is no such channel; there are dingtalk, feishu, mail, platform, webhook, wecom",
+        ),
         ("wecom", {}, "wecom: url: Field required"),
-        ("wecom", {"url": "https://q.example/send?key=k", "room": 3}, "wecom: room = 3: Extra inputs are not permitted"),
+        (
+            "wecom",
+            {"url": "https://q.example/send?key=k", "room": 3},
+            "wecom: room = 3: Extra inputs are not permitted",
+        ),
         ("wecom", {"url": "https://q.example/send?key=k", "per_minute": 0}, "wecom: per_minute = 0:"),
         ("platform", {"url": "https://c.example", "headers": {"X Y": "1"}}, "'X Y' is not the name of a header"),
         ("platform", {"url": "https://c.example", "signer": {"kind": "sm2"}}, "signer"),
         ("mail", {"host": "m", "sender": "a@b.example", "recipients": ["nobody"]}, "mail: recipients.0 = 'nobody':"),
-        ("mail", {"host": "m", "sender": "a@b.example", "recipients": ["a@b.example"], "username": "u"}, "belong together"),
-        ("mail", {"host": "m", "sender": "a@b.example", "recipients": ["a@b.example"], "ca_file": "/no/such"}, "/no/such"),
+        (
+            "mail",
+            {"host": "m", "sender": "a@b.example", "recipients": ["a@b.example"], "username": "u"},
+            "belong together",
+        ),
+        (
+            "mail",
+            {"host": "m", "sender": "a@b.example", "recipients": ["a@b.example"], "ca_file": "/no/such"},
+            "/no/such",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(name: str, config: Any, said: str) -> None:
@@ -161,7 +195,17 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, config: Any, said: s
     assert said in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example/SECRET", "SECRET", "https://", "https://x.example/SECRET SECRET", "http://x:0/SECRET", "https://x.example/井SECRET"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x.example/SECRET",
+        "SECRET",
+        "https://",
+        "https://x.example/SECRET SECRET",
+        "http://x:0/SECRET",
+        "https://x.example/井SECRET",
+    ],
+)
 def test_a_wrong_url_does_not_tell_the_secret_in_it(url: str) -> None:
     with pytest.raises(ChannelError) as raised:
         parse_config("wecom", {"url": url})
@@ -170,7 +214,9 @@ def test_a_wrong_url_does_not_tell_the_secret_in_it(url: str) -> None:
 
 
 def test_where_a_sink_goes_is_shown_without_its_secrets() -> None:
-    shown = parse_config("dingtalk", {"url": "https://oapi.example:8443/robot/send?access_token=SECRET", "secret": "SEC1"})
+    shown = parse_config(
+        "dingtalk", {"url": "https://oapi.example:8443/robot/send?access_token=SECRET", "secret": "SEC1"}
+    )
     assert shown.place() == "https://oapi.example:8443"
     assert "SECRET" not in repr(shown)
     assert "SEC1" not in repr(shown)

@@ -20,13 +20,19 @@ def test_dingtalk() -> None:
 
 
 def test_feishu() -> None:
-    # printf '' | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(printf '1599360473\nSECabc' | od -An -tx1 | tr -d ' \n')" -binary | base64
-    assert feishu_signature("SECabc", 1599360473) == {"timestamp": "1599360473", "sign": "KjJCRpeZcpDq6nFA4wlSAm5ZsE3Y8HuB1O1Sgv2Y9xA="}
+    # key=$(printf '1599360473\nSECabc' | od -An -tx1 | tr -d ' \n')
+    # printf '' | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64
+    assert feishu_signature("SECabc", 1599360473) == {
+        "timestamp": "1599360473",
+        "sign": "KjJCRpeZcpDq6nFA4wlSAm5ZsE3Y8HuB1O1Sgv2Y9xA=",
+    }
 
 
 def test_government_gateway() -> None:
     # printf '1700000000tokenabc1231700000000' | sha256sum, in capitals
-    headers = GatewaySigner.model_validate({"kind": "tif", "paasid": "city", "token": "token"}).sign(1700000000, "abc123")
+    headers = GatewaySigner.model_validate({"kind": "tif", "paasid": "city", "token": "token"}).sign(
+        1700000000, "abc123"
+    )
     assert headers == {
         "x-tif-paasid": "city",
         "x-tif-timestamp": "1700000000",
@@ -42,4 +48,7 @@ def test_a_nonce_is_never_used_twice() -> None:
 
 def test_webhook() -> None:
     # printf '{"a":1}' | openssl dgst -sha256 -hmac key
-    assert webhook_signature("key", b'{"a":1}') == "sha256=88a67f24bbcdaed0e6c997404bb79a743baf44c6bab2f4c27328e3009d22e342"
+    assert (
+        webhook_signature("key", b'{"a":1}')
+        == "sha256=88a67f24bbcdaed0e6c997404bb79a743baf44c6bab2f4c27328e3009d22e342"
+    )

@@ -31,7 +31,9 @@ def pool(workers: int) -> Iterator[Lanes]:
         assert lanes.stop(10)
 
 
-def jobs(lane: int, count: int, send: Callable[[], Outcome] = good, begin_by: float | None = None, first: int = 0) -> list[Job]:
+def jobs(
+    lane: int, count: int, send: Callable[[], Outcome] = good, begin_by: float | None = None, first: int = 0
+) -> list[Job]:
     by = time.monotonic() + 60 if begin_by is None else begin_by
     return [Job(lane, lane * 1000 + first + number, by, send) for number in range(count)]
 

@@ -83,6 +83,10 @@ def test_how_far_a_notice_lay_behind() -> None:
         "proof": None,
     }
     assert behind(raised) == 12 * MINUTES
-    changed = raised | {"notice": "change", "event_at": "2026-07-01T13:20:00Z", "proof": {"received_at": "2026-07-01T13:21:00Z"}}
+    changed = raised | {
+        "notice": "change",
+        "event_at": "2026-07-01T13:20:00Z",
+        "proof": {"received_at": "2026-07-01T13:21:00Z"},
+    }
     assert behind(changed) == MINUTES
     assert behind(changed | {"proof": None}) == timedelta(0)

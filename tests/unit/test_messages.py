@@ -101,7 +101,14 @@ def test_without_a_time_limit_there_is_no_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(78.2, "°", "倾角78°"), (9.96, "m", "倾角10m"), (3.05, "V", "倾角3V"), (0.25, "m", "倾角0.25m"), (-0.1, "m", "倾角-0.1m"), (0.0, "m", "倾角0m")],
+    [
+        (78.2, "°", "倾角78°"),
+        (9.96, "m", "倾角10m"),
+        (3.05, "V", "倾角3V"),
+        (0.25, "m", "倾角0.25m"),
+        (-0.1, "m", "倾角-0.1m"),
+        (0.0, "m", "倾角0m"),
+    ],
 )
 def test_a_reading_is_rounded_for_people(value: float, unit: str, shown: str) -> None:
     said = text(proof=snapshot()["proof"] | {"value": value, "unit": unit})
@@ -109,7 +116,9 @@ def test_a_reading_is_rounded_for_people(value: float, unit: str, shown: str) ->
 
 
 def test_a_state_is_not_repeated_as_a_reading() -> None:
-    said = text(proof={"field": "open", "label": "井盖打开", "value": 1.0, "unit": "", "limit": 1.0, "values": {"open": True}})
+    said = text(
+        proof={"field": "open", "label": "井盖打开", "value": 1.0, "unit": "", "limit": 1.0, "values": {"open": True}}
+    )
     assert said.count("井盖打开") == 1
     assert "1.0" not in said
 
@@ -148,7 +157,11 @@ def test_a_market_is_not_taken_for_a_city() -> None:
 
 
 def test_a_long_address_keeps_its_corner_and_the_name() -> None:
-    said = text(asset=asset(address="河南省安阳市文峰区光华路街道办事处辖区范围内人民大道与文峰路交叉口东北角人行道第三盏路灯下"))
+    said = text(
+        asset=asset(
+            address="河南省安阳市文峰区光华路街道办事处辖区范围内人民大道与文峰路交叉口东北角人行道第三盏路灯下"
+        )
+    )
     assert len(said) <= LONGEST
     assert "第三盏路灯下 雨水井0312" in said
     assert "先围挡" in said

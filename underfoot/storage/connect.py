@@ -55,6 +55,7 @@ def open_pool(
         min_size=1,
         max_size=max_size,
         timeout=3,
+        check=ConnectionPool.check_connection,
         open=False,
     )
     pool.open()

@@ -63,8 +63,10 @@ INSERT INTO sinks (name, channel, audience, maintenance_unit, min_severity, conf
     ('platform', 'platform', 'platform', NULL, 1, '{"url": "http://127.0.0.1:1/", "secret": "sink-secret-never-shown"}'),
     ('wenfeng', 'wecom', 'crew', '文峰养护所', 3, '{"key": "sink-secret-never-shown"}');
 
-INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, state, snapshot, attempts, created_at, settled_at, last_error, receipt) VALUES
+INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, state, snapshot, attempts,
+                    created_at, settled_at, last_error, receipt) VALUES
     ('k1', 1, 1, 2, 4, 'raise', 3, 'delivered', '{}', 2, '2026-07-01T13:38:07Z', '2026-07-01T13:38:09Z', 'timed out', '{"platform_no": "A-1"}'),
     ('k2', 1, 1, 2, 5, 'change', 4, 'owed', '{}', 0, '2026-07-01T13:38:08Z', NULL, NULL, NULL),
     ('k3', 2, 1, 2, 5, 'change', 4, 'dead', '{}', 5, '2026-07-01T13:38:08Z', '2026-07-01T13:39:00Z', 'errcode 40058', NULL),
     ('k4', 1, 1, 1, 1, 'raise', 3, 'delivered', '{}', 1, '2026-06-30T00:00:02Z', '2026-06-30T00:00:03Z', NULL, '{"platform_no": "A-0"}');
+UPDATE outbox SET verdict = 'tell' WHERE state <> 'owed';

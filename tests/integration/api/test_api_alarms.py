@@ -90,6 +90,7 @@ def test_one_alarm_tells_why_what_and_whom(city: Served) -> None:
         ("platform", "change", "待推送", 0),
         ("platform", "raise", "已送达", 2),
     ]
+    assert [line["verdict_label"] for line in alarm["told"]] == ["已通知", None, "已通知"]
     assert alarm["told"][2]["receipt"] == {"platform_no": "A-1"}
     assert alarm["told"][0]["last_error"] == "errcode 40058"
     assert (alarm["told"][0]["next_attempt_at"], alarm["told"][1]["next_attempt_at"] is None) == (None, False)

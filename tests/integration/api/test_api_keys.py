@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from api.cli import commands
 from api.roles import Role
 from tests.integration.api.served import Served, problem
+from underfoot.storage.migrate import MigrationError
 
 
 def _run(database: str, *arguments: str) -> Result:
@@ -117,6 +118,14 @@ def test_what_the_command_refuses(database: str, arguments: list[str], told: str
     done = _run(database, *arguments)
     assert done.exit_code != 0
     assert told in done.stderr
+
+
+def test_a_database_without_tables_is_told(postgres_server: str) -> None:
+    for arguments in (["create", "x", "--role", "viewer"], ["list"], ["revoke", "x"]):
+        with pytest.raises(MigrationError, match="run `underfoot db migrate`"):
+            CliRunner().invoke(
+                commands, ["keys", *arguments], env={"UNDERFOOT_DATABASE_URL": postgres_server}, catch_exceptions=False
+            )
 
 
 def test_the_command_does_not_use_a_name_twice(database: str) -> None:

@@ -23,7 +23,3 @@ SELECT name, role, created_at, revoked_at FROM api_keys WHERE name = %(name)s FO
 -- purpose: make a key useless from now on
 UPDATE api_keys SET revoked_at = clock_timestamp() WHERE name = %(name)s
 RETURNING name, role, created_at, revoked_at;
-
--- name: record_audit
--- purpose: append to the audit log, in the acting transaction
-INSERT INTO audit (actor, action, subject, detail) VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);

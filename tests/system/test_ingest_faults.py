@@ -1,0 +1,278 @@
+"""What is around ingest fails under load: the database stops, hangs and is killed, the broker restarts, a twin takes over.
+
+Nothing that the broker had acknowledged is lost, and nobody has to help.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.system import evidence
+from tests.system.city import DEVICES, City, until
+from tests.system.fleet import Fleet, encoded, now_ms, report
+from tests.system.fleet import Message as Sent
+from tests.system.platform import add_platform_sink
+from tests.system.publisher import load, publishing, send
+
+SINK = "platform"
+_MB = 1024 * 1024
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process occupies."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None, f"process {pid} has no memory any more"
+    return int(found[1]) * 1024
+
+
+@contextmanager
+def watching_memory(pid: int, allowed: int) -> Iterator[None]:
+    """Inside the block the process never occupies more than `allowed` bytes above what it did at first."""
+    before = most = resident(pid)
+    over = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.1):
+            most = max(most, resident(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    assert most - before < allowed, f"from {before // _MB} to {most // _MB} MB"
+
+
+def all_is_well(city: City, fleet: Fleet, *, resent: bool = False) -> None:
+    """`resent`: the fleet itself had to send messages again, so that some really came twice."""
+    city.caught_up(seconds=120)
+    evidence.everything_is_kept(city, fleet.sent, resent=resent)
+    evidence.the_books_balance(city, fleet.sent, resent=resent)
+    evidence.the_alarms_are_right(city, fleet.sent)
+    evidence.the_record_is_whole(city)
+    assert evidence.everything_is_owed(city, SINK) > 10
+
+
+@pytest.fixture
+def fleet(city: City) -> Fleet:
+    add_platform_sink(city, SINK, "http://127.0.0.1:9/events")
+    return Fleet(seed=4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_second"),
+    [(20, 400), pytest.param(60, 2000, marks=pytest.mark.long)],
+    ids=["20 s", "60 s"],
+)
+def test_the_database_is_stopped(city: City, fleet: Fleet, seconds: float, per_second: int) -> None:
+    ingest = city.start_ingest()
+    with load(city, fleet.message, per_second):
+        until(lambda: evidence.stored_rows(city) > 500, "load under way")
+        with watching_memory(ingest.pid, 100 * _MB):
+            city.installation.stop_server("postgres")
+            time.sleep(seconds)  # the fault itself
+            city.installation.start_server("postgres")
+            city.caught_up(seconds=90)
+    assert ingest.poll() is None, "ingest did not outlive its database"
+    all_is_well(city, fleet)
+
+
+def test_the_database_is_killed(city: City, fleet: Fleet) -> None:
+    ingest = city.start_ingest()
+    with load(city, fleet.message, 500):
+        for _ in range(3):
+            before = evidence.stored_rows(city)
+            until(lambda before=before: evidence.stored_rows(city) > before + 300, "load under way")
+            city.installation.stop_server("postgres", "--kill")
+            city.installation.start_server("postgres")
+            city.caught_up(seconds=90)
+    assert ingest.poll() is None
+    all_is_well(city, fleet)
+
+
+def test_the_database_hangs(city: City, fleet: Fleet) -> None:
+    """It answers nothing and breaks nothing off. Ingest goes on reading, so that the broker does not cut it off, and
+    what it has read is bounded by the broker's window."""
+    city.installation.environment["UNDERFOOT_KEEPALIVE_S"] = "5"
+    ingest = city.start_ingest()
+    with watching_memory(ingest.pid, 60 * _MB), load(city, fleet.message, 900):
+        with city.locked("books"):
+            time.sleep(12)  # the fault itself: more than the 1.5 × 5 s after which the broker gives a silent client up
+        city.caught_up(seconds=90)
+    assert "connection lost" not in city.log("ingest")
+    assert "tenure over" not in city.log("ingest")
+    all_is_well(city, fleet)
+
+
+def test_the_broker_is_restarted(city: City, fleet: Fleet) -> None:
+    fleet.clocks_only()  # what the fleet sends twice can only be told by its time
+    city.start_ingest()
+    with load(city, fleet.message, 500):
+        for _ in range(2):
+            before = evidence.stored_rows(city)
+            until(lambda before=before: evidence.stored_rows(city) > before + 300, "load under way")
+            city.installation.stop_server("mosquitto")
+            time.sleep(1)
+            city.installation.start_server("mosquitto")
+            city.caught_up(seconds=90)
+    all_is_well(city, fleet, resent=True)
+    assert not city.rows("SELECT 1 FROM alarms WHERE rule_id = 'shard.session_lost'"), "its session was kept"
+
+
+def test_the_broker_forgets_every_session(city: City, fleet: Fleet) -> None:
+    """What waited at the broker is gone, and that is said; from then on nothing is lost."""
+    fleet.clocks_only()
+    city.start_ingest()
+    with load(city, fleet.message, 300):
+        until(lambda: evidence.stored_rows(city) > 300, "load under way")
+    city.caught_up()
+    city.installation.stop_server("mosquitto", "--forget-sessions")
+    city.installation.start_server("mosquitto")
+    lost = "FROM episodes JOIN alarms USING (alarm_key) WHERE rule_id = 'shard.session_lost'"
+    until(lambda: city.rows(f"SELECT 1 {lost}"), "alarm that the session was lost")
+    until(lambda: city.rows(f"SELECT 1 {lost} AND cleared_at IS NOT NULL"), "its end: a probe came through")
+    assert city.rows(f"SELECT e.severity, e.clear_reason {lost.replace('episodes', 'episodes e')}") == [
+        (3, "session_restored")
+    ]
+    with load(city, fleet.message, 300) as running:
+        until(lambda: running.sent > 300, "load under way")
+    all_is_well(city, fleet)
+
+
+def test_a_second_ingest_waits_and_takes_over(city: City, fleet: Fleet) -> None:
+    first = city.start_ingest()
+    epoch = city.value("SELECT epoch FROM shards")
+    second = city.start("ingest", log="ingest-2.log")
+    until(lambda: "held by another process" in city.log("ingest-2"), "second one waiting")
+    with load(city, fleet.message, 400):
+        until(lambda: evidence.stored_rows(city) > 400, "load under way")
+        assert city.value("SELECT epoch FROM shards") == epoch
+        os.kill(first.pid, signal.SIGKILL)
+        killed = time.time()
+        until(lambda: city.value("SELECT epoch FROM shards") == epoch + 1, "next tenure", 5)
+        city.caught_up(killed, seconds=10)
+        assert time.time() - killed < 10
+    assert city.value("SELECT holder FROM shards").endswith(f":{second.pid}")
+    all_is_well(city, fleet)
+
+
+def test_one_that_was_stopped_for_a_while_goes_on(city: City, fleet: Fleet) -> None:
+    """SIGSTOP, longer than the broker waits for a sign of life: its lock is still its own, and the twin goes on waiting."""
+    city.installation.environment["UNDERFOOT_KEEPALIVE_S"] = "5"
+    first = city.start_ingest()
+    city.start("ingest", log="ingest-2.log")
+    until(lambda: "held by another process" in city.log("ingest-2"), "second one waiting")
+    with load(city, fleet.message, 300):
+        until(lambda: evidence.stored_rows(city) > 200, "load under way")
+        os.kill(first.pid, signal.SIGSTOP)
+        time.sleep(9)  # the fault itself
+        os.kill(first.pid, signal.SIGCONT)
+        city.caught_up(seconds=60)
+    assert "connection lost" in city.log("ingest"), "the broker had not given it up: this test shows nothing"
+    assert "epoch" not in city.log("ingest-2")
+    all_is_well(city, fleet)
+
+
+def test_one_that_was_stopped_and_replaced_under_load(city: City, fleet: Fleet) -> None:
+    """SIGSTOP; meanwhile the server drops its lock's session, and the twin takes over. Then it wakes up in mid-work."""
+    first = city.start_ingest()
+    epoch = city.value("SELECT epoch FROM shards")
+    city.start("ingest", log="ingest-2.log")
+    with load(city, fleet.message, 500):
+        until(lambda: evidence.stored_rows(city) > 300, "load under way")
+        time.sleep(city.random.uniform(0, 0.3))
+        os.kill(first.pid, signal.SIGSTOP)
+        # As the server's own time-outs do when a machine vanishes: everything of that process.
+        city.do(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name IN ('underfoot-lock-main', 'underfoot-ingest-main')"
+            " AND backend_start < (SELECT updated_at FROM shards) + interval '1 second'"
+            " AND pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted)"
+        )
+        until(lambda: city.value("SELECT epoch FROM shards") == epoch + 1, "next tenure", 20)
+        city.caught_up()
+        os.kill(first.pid, signal.SIGCONT)
+        until(lambda: "tenure over" in city.log("ingest"), "end of the first one's tenure")
+        city.caught_up()
+    assert city.value("SELECT epoch FROM shards") == epoch + 1
+    all_is_well(city, fleet)
+
+
+def test_the_server_too_notices_that_a_holder_has_vanished(city: City) -> None:
+    """Its sessions have short keepalives on the server's side: else the lock of a machine that lost its power would be
+    kept for hours."""
+    city.start_ingest()
+    ports = city.rows(
+        "SELECT client_port FROM pg_stat_activity WHERE datname = current_database() AND application_name IN"
+        " ('underfoot-lock-main', 'underfoot-ingest-main')"
+    )
+    assert len(ports) == 2
+    server_port = int(city.database_url.rpartition("/")[0].rpartition(":")[2])
+    for (port,) in ports:
+        until(lambda port=port: _keepalive_within(server_port, port, 15), f"short keepalive timer for port {port}", 5)
+
+
+def _keepalive_within(local_port: int, remote_port: int, seconds: float) -> bool:
+    """Whether the kernel will ask the peer of this connection for a sign of life that soon (/proc/net/tcp, timer 2)."""
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{local_port:04X}") and fields[2].endswith(f":{remote_port:04X}"):
+            timer, _, when = fields[5].partition(":")
+            return timer == "02" and int(when, 16) / os.sysconf("SC_CLK_TCK") <= seconds
+    return False
+
+
+def test_silence_proves_nothing_against_a_report_in_the_same_batch(city: City) -> None:
+    """A tilt is about to be believed because nothing contrary came; the contrary report is committed with that timer."""
+    city.start_ingest()
+    cover, began = DEVICES["cover"][0], now_ms()
+    send(city, report(cover, began, 1, tilt_deg=12.0))
+    until(lambda: city.rows("SELECT 1 FROM conditions WHERE due_at IS NOT NULL"), "silence that is waited for")
+    with city.locked("books"):
+        send(city, report(DEVICES["rain"][0], now_ms(), 2, amount_mm=0.0))
+        until(
+            lambda: city.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'books'::regclass"),
+            "batch that is held up",
+        )
+        until(lambda: city.value("SELECT due_at < now() FROM conditions"), "due time")
+        with publishing(city) as publisher:
+            publisher.send(report(cover, now_ms(), 3, tilt_deg=1.0))
+            publisher.send(Sent("underfoot/v1/shard/main/probe", encoded({"sent_us": time.time_ns() // 1000})))
+            publisher.acknowledged()
+        city.do("INSERT INTO inbox (shard, kind, payload, key) VALUES ('main', 'timers', '{}', 'by the test')")
+        city.do("NOTIFY underfoot_inbox, 'main'")
+        time.sleep(0.3)  # the notification is on its way; should it come too late, the test is only weaker
+    until(lambda: city.value("SELECT consumed_at IS NOT NULL FROM inbox"), "end of the command")
+    city.caught_up()
+    assert city.open_alarms(cover) == {}
+    send(city, report(cover, now_ms(), 4, tilt_deg=1.0))
+    city.caught_up()
+    assert city.open_alarms(cover) == {}
+    assert city.rows("SELECT 1 FROM conditions") == []
+
+
+def test_a_redelivered_report_of_a_stepped_clock_is_no_late_hazard(city: City) -> None:
+    """It was filed under its receipt, and its acknowledgement was lost: the repeat is known by its packet."""
+    city.start_ingest()
+    cover = DEVICES["cover"][0]
+    send(city, report(cover, now_ms(), 1, 1, open=False))
+    city.caught_up()
+    behind = now_ms() - 8 * 3_600_000
+    with city.locked("books"):
+        send(city, report(cover, behind, 2, 2, open=True))
+        send(city, report(cover, behind + 1000, 3, 3, open=False))
+        time.sleep(0.5)
+    city.caught_up()
+    assert city.open_alarms(cover) == {}
