@@ -122,7 +122,11 @@ class LevelRule(_Rule):
                     f"{self.rule_id}: a level of a rule with `equals` has neither limit nor dead band;"
                     f" got {level.limit} and {level.dead_band}"
                 )
-        states = {"equals": {self.field: self.equals}, "when": self.when, "unless": self.unless}
+        states: dict[str, dict[str, bool | int | None]] = {
+            "equals": {self.field: self.equals},
+            "when": {**self.when},
+            "unless": {**self.unless},
+        }
         for word, wanted in states.items():
             for name, value in wanted.items():
                 if value is not None:

@@ -16,7 +16,7 @@ import psycopg
 import typer
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from typer.main import get_group
 
 from underfoot import __version__
@@ -38,14 +38,19 @@ app.add_typer(db, name="db")
 app.add_typer(ledger_commands)
 
 
-@app.callback()
-def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
+def _say_version(asked: bool) -> None:
+    if asked:
         out.print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    logging.getLogger().setLevel(load().log_level)
 
 
 @db.command("migrate")
@@ -72,7 +77,7 @@ def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For prog
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    table = Table("setting", "value", "origin", "meaning")
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "origin", "meaning")
     for row in rows:
         table.add_row(row["name"], row["value"], row["origin"], row["meaning"])
     out.print(table)

@@ -1,4 +1,4 @@
-"""Settings: from the environment (`UNDERFOOT_*`), else from a TOML file, else what the local stack recorded, else a default.
+"""Settings: from the environment (`UNDERFOOT_*`), else a TOML file, else what the local stack recorded, else a default.
 
 The file is `UNDERFOOT_SETTINGS`, or `underfoot.toml` in the working directory. Every setting carries its own meaning;
 `underfoot settings` prints them all.
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     api_port: Port = Field(58080, description="Port the API listens on")
     public_url: HttpUrl | None = Field(
         None,
-        description="How people reach the API from outside: links in messages begin with it. Unset: from api_host and api_port",
+        description="How people reach the API from outside: links in messages begin with it. Unset: its address",
     )
     shard: str = Field("main", pattern=r"^[a-z0-9_-]{1,32}$", description="The shard that `underfoot ingest` works on")
     in_flight: int = Field(
@@ -136,7 +136,8 @@ class Settings(BaseSettings):
     grafana_token: SecretStr | None = Field(None, description="Service-account token for that Grafana")
     grafana_database_url: DatabaseUrl | None = Field(
         None,
-        description="How that Grafana reaches the database, as printed by `underfoot grafana reader`. Unset: where we reach it, without a password",
+        description="How that Grafana reaches the database, as `underfoot grafana reader` prints it."
+        " Unset: where we reach it, without a password",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 

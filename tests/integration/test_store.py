@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +25,11 @@ TIME_ABSENT = 1
 
 
 @pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connect(database, "test", autocommit=True) as opened:
+def connection(module_database: str) -> Iterator[Connection]:
+    with connect(module_database, "test", autocommit=True) as opened:
+        opened.execute("ALTER TABLE report_cover DROP CONSTRAINT IF EXISTS poison")
+        for family in FAMILIES.values():
+            opened.execute(f"DELETE FROM {family.table}".encode())
         create_staging(opened)
         yield opened
 
@@ -144,8 +148,6 @@ def test_random_batches_against_a_set(connection: Connection) -> None:
 
 def test_substituted_time_is_a_duplicate_only_when_redelivered(connection: Connection) -> None:
     """The same packet on record: its digest is over its packet id. A new packet with DUP is new."""
-    import time
-
     now_s = time.time() - 1_780_000_000
     table = Table(connection)
 

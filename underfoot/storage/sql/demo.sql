@@ -18,9 +18,12 @@ FROM shards;
 -- name: open_alarms
 -- purpose: open alarms, the worst and the oldest first, each with what its device says now of what proved it
 SELECT e.severity, e.title, e.place, e.asset_name, ep.proof ->> 'label' AS label, ep.proof ->> 'unit' AS unit,
-    l."values" -> (ep.proof ->> 'field') AS value, extract(epoch FROM now() - e.raised_received_at)::float8 AS age_s
+    -- A sum is not what the newest report says: it stays as it was when it proved the alarm.
+    coalesce(CASE WHEN r.body ->> 'sum_over_s' IS NULL THEN l."values" -> (ep.proof ->> 'field') END, ep.proof -> 'value') AS value,
+    extract(epoch FROM now() - e.raised_received_at)::float8 AS age_s
 FROM dashboard.episodes e
 JOIN episodes ep USING (episode_key)
+LEFT JOIN rules r ON r.rule_id = e.rule_id AND r.version = ep.rule_version
 LEFT JOIN device_latest l ON l.device_key = e.device_key
 WHERE e.open
 ORDER BY e.severity DESC, e.raised_at, e.episode_key
