@@ -250,19 +250,20 @@ class Recorder:
         return owed
 
 
-def put_conditions(connection: Connection, shard: str, evaluator: Evaluator, outcome: Outcome) -> None:
+def put_conditions(connection: Connection, shard: str, judged: Iterable[tuple[Evaluator, Outcome]]) -> None:
     """Keep the engine's memory in step: write what is not plainly normal, drop what is again."""
     kept: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
-    for (rule_id, slot), state in outcome.states.items():
-        row: dict[str, Any] = {"subject_key": int(evaluator.device_key[slot]), "rule_id": rule_id}
-        if state == NORMAL:
-            dropped.append(row)
-        else:
-            due = due_us(evaluator.levels[rule_id].limits, state)
-            row["state"] = _STATE.dump_python(state, mode="json")
-            row["due_at"] = moment(due) if due is not None else None
-            kept.append(row)
+    for evaluator, outcome in judged:
+        for (rule_id, slot), state in outcome.states.items():
+            row: dict[str, Any] = {"subject_key": int(evaluator.device_key[slot]), "rule_id": rule_id}
+            if state == NORMAL:
+                dropped.append(row)
+            else:
+                due = due_us(evaluator.levels[rule_id].limits, state)
+                row["state"] = _STATE.dump_python(state, mode="json")
+                row["due_at"] = moment(due) if due is not None else None
+                kept.append(row)
     if kept:
         connection.execute(statement("alarms.put_conditions"), {"shard": shard, "rows": Jsonb(kept)})
     if dropped:

@@ -6,7 +6,8 @@ by a staging table; only a batch that holds a row the database refuses is taken 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -62,14 +63,19 @@ def create_staging(connection: Connection) -> None:
         )
 
 
-def store(connection: Connection, reports: Reports, items: list[Item], recent: RecentKeys) -> Stored:
-    """Put the reports into their table. Within the caller's transaction; the caller tells `recent` after its commit."""
-    stored = Stored()
-    fresh = _not_seen(reports, recent)
-    fresh = fresh[~_redelivered(connection, reports, items, fresh)]
-    if len(fresh):
-        stored.new = np.sort(_insert(connection, reports, fresh, stored.refused))
-    stored.duplicates = len(reports) - len(stored.new) - len(stored.refused)
+def store(connection: Connection, batch: Sequence[tuple[Reports, list[Item]]], recent: RecentKeys) -> list[Stored]:
+    """Put each family's reports into its table. Within the caller's transaction; the caller tells `recent` after it."""
+    stored = [Stored() for _ in batch]
+    fresh = []
+    for reports, items in batch:
+        rows = _not_seen(reports, recent)
+        fresh.append(rows[~_redelivered(connection, reports, items, rows)])
+    everything = [(reports, rows) for (reports, _), rows in zip(batch, fresh, strict=True) if len(rows)]
+    all_new = _copy_all(connection, everything)
+    for (reports, _), rows, result in zip(batch, fresh, stored, strict=True):
+        if len(rows):
+            result.new = rows if all_new else np.sort(_insert(connection, reports, rows, result.refused))
+        result.duplicates = len(reports) - len(result.new) - len(result.refused)
     return stored
 
 
@@ -100,10 +106,25 @@ def _redelivered(connection: Connection, reports: Reports, items: list[Item], ro
     return np.isin(rows, list(known))
 
 
+def _copy_all(connection: Connection, everything: list[tuple[Reports, Rows]]) -> bool:
+    """The fast path, under one savepoint; False where any row of any family is refused, and nothing is stored."""
+    try:
+        with connection.transaction():
+            for reports, rows in everything:
+                _copy(connection, reports.family.table, _taken(reports, rows))
+    except (psycopg.DataError, psycopg.IntegrityError):
+        return False
+    return True
+
+
+def _taken(reports: Reports, rows: Rows) -> Reports:
+    return reports if len(rows) == len(reports) else reports.take(rows)
+
+
 def _insert(connection: Connection, reports: Reports, rows: Rows, refused: list[tuple[int, str]]) -> Rows:
     try:
         with connection.transaction():
-            _copy(connection, reports.family.table, reports.take(rows))
+            _copy(connection, reports.family.table, _taken(reports, rows))
     except psycopg.errors.UniqueViolation:
         pass
     except (psycopg.DataError, psycopg.IntegrityError) as error:
@@ -149,10 +170,23 @@ def _copy(connection: Connection, table: str, reports: Reports) -> None:
         copy.write(pack(reports))
 
 
-def put_latest(connection: Connection, reports: Reports, outcome: Outcome) -> None:
+def put_latest(connection: Connection, judged: Iterable[tuple[Reports, Outcome]]) -> None:
     """Keep each device's newest values; a late report only says that the device has been heard."""
-    rows = np.array(outcome.latest_rows, np.intp)
-    latest = [
+    latest: list[dict[str, Any]] = []
+    heard: dict[int, dict[str, Any]] = {}
+    for reports, outcome in judged:
+        latest += _latest(reports, np.array(outcome.latest_rows, np.intp))
+        for row in outcome.late_rows:
+            device_key = int(reports.device_key[row])
+            heard[device_key] = {"device_key": device_key, "received_us": int(reports.received_us[row])}
+    if latest:
+        connection.execute(statement("reports.put_latest"), {"rows": Jsonb(latest)})
+    if heard:
+        connection.execute(statement("reports.put_heard"), {"rows": Jsonb(list(heard.values()))})
+
+
+def _latest(reports: Reports, rows: Rows) -> list[dict[str, Any]]:
+    return [
         {
             "device_key": device_key,
             "ts_us": ts_us,
@@ -170,14 +204,3 @@ def put_latest(connection: Connection, reports: Reports, outcome: Outcome) -> No
             strict=True,
         )
     ]
-    if latest:
-        connection.execute(statement("reports.put_latest"), {"rows": Jsonb(latest)})
-    heard = {
-        int(reports.device_key[row]): {
-            "device_key": int(reports.device_key[row]),
-            "received_us": int(reports.received_us[row]),
-        }
-        for row in outcome.late_rows
-    }
-    if heard:
-        connection.execute(statement("reports.put_heard"), {"rows": Jsonb(list(heard.values()))})

@@ -123,22 +123,25 @@ class Worker:
 
     def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
         connection = self._tenure.connection
-        for devices, reports, items in judged.families:
-            stored = store(connection, reports, items, self._tenure.recent)
+        batch = [(reports, items) for _, reports, items in judged.families]
+        for (devices, reports, items), stored in zip(
+            judged.families, store(connection, batch, self._tenure.recent), strict=True
+        ):
             judged.rejected += [refused(items[row], detail) for row, detail in stored.refused]
             done.stored += len(stored.new)
             done.duplicates += stored.duplicates
-            if not len(stored.new):
-                continue
-            new = reports if len(stored.new) == len(reports) else reports.take(stored.new)
-            outcome = devices.evaluator.judge(new)
+            if len(stored.new):
+                new = reports if len(stored.new) == len(reports) else reports.take(stored.new)
+                done.evaluated.append((devices, new, devices.evaluator.judge(new)))
+        for devices, _, outcome in done.evaluated:
             without_known_late(connection, devices.evaluator, outcome)
             devices.evaluator.raise_late(outcome)
-            Recorder(connection).record(outcome.transitions)
-            put_conditions(connection, self._tenure.shard, devices.evaluator, outcome)
-            put_latest(connection, new, outcome)
             done.late += len(outcome.late_rows)
-            done.evaluated.append((devices, new, outcome))
+        Recorder(connection).record(change for _, _, outcome in done.evaluated for change in outcome.transitions)
+        put_conditions(
+            connection, self._tenure.shard, [(devices.evaluator, outcome) for devices, _, outcome in done.evaluated]
+        )
+        put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
 
     def _note_probes(self, probes: Sequence[Arrival]) -> None:
         """Our own probe is back: all that the broker had when it was sent is in this transaction or an earlier one."""
@@ -167,8 +170,8 @@ class Worker:
         for row in inbox.take(tenure):
             command = inbox.carry_out(tenure, row, time.time_ns() // 1000)
             Recorder(tenure.connection).record(command.transitions, command.actor)
+            put_conditions(tenure.connection, tenure.shard, command.outcomes)
             for evaluator, outcome in command.outcomes:
-                put_conditions(tenure.connection, tenure.shard, evaluator, outcome)
                 evaluator.apply(outcome)
             commands.append(command)
         inbox.consumed(tenure, commands)

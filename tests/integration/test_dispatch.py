@@ -36,21 +36,24 @@ def test_what_is_owed_is_delivered_at_once_with_its_receipt(owing: Owing, receiv
     sink = owing.sink("platform", receiver.url)
     alarm = owing.alarm(1)
     with dispatching(owing.database) as dispatcher:
-        time.sleep(0.3)
-        begun = time.monotonic()
+        time.sleep(0.5)
         delivery = owing.owe(sink, alarm)
-        eventually(lambda: receiver.requests)
-        assert receiver.requests[0].at - begun < 0.9, "woken by the notification, not by the look every second"
         eventually(lambda: all_in(owing, "delivered"))
-        assert dispatcher.counts() | {"waiting": 0} == {"claimed": 1, "delivered": 1, "waiting": 0, "in_flight": 0}
+        waits = []
+        for number in range(2, 6):
+            time.sleep(0.25)
+            begun = time.monotonic()
+            owing.owe(sink, owing.alarm(number))
+            eventually(lambda wanted=number: len(receiver.requests) == wanted)  # type: ignore[misc]
+            waits.append(receiver.requests[-1].at - begun)
+        assert sum(waits) < 1.0, "woken by notifications, not by the look every second"
+        eventually(lambda: all_in(owing, "delivered"))
+        assert dispatcher.counts() == {"claimed": 5, "delivered": 5, "in_flight": 0}
     row = owing.delivery(delivery)
     assert row["receipt"]["answer"]["data"]["platform_no"] == "A1"
     assert (row["attempts"], row["last_error"], row["lease_until"], row["verdict"]) == (1, None, None, "tell")
     assert row["settled_at"] is not None
     assert receiver.requests[0].push_id == row["idempotency_key"]
-    key = owing.rows("SELECT episode_key FROM episodes")[0]["episode_key"]
-    assert owing.rows("SELECT 1 FROM outbox WHERE state <> 'delivered'") == []
-    assert key == 1
 
 
 def test_refuses_then_accepts(owing: Owing, receiver: Receiver) -> None:

@@ -43,14 +43,14 @@ def test_the_breaker_opens_after_five_failures_probes_with_one_and_survives_a_re
         sink = owing.sink("platform", receiver.url)
         for number in range(30):
             owing.owe(sink, owing.alarm(number))
-        with dispatching(owing.database, delivery_retry_base_s=0.01):
+        with dispatching(owing.database, delivery_retry_base_s=60):
             eventually(lambda: owing.sink_row(sink)["closed"])
             time.sleep(1.2)
             tried = len(receiver.requests)
             assert OPENS_AFTER <= tried <= OPENS_AFTER + WORKERS
             assert owing.sink_row(sink)["last_error"] == "HTTP 503"
             assert owing.rows("SELECT 1 FROM outbox WHERE lease_until IS NOT NULL") == []
-        with dispatching(owing.database):
+        with dispatching(owing.database, delivery_retry_base_s=60):
             time.sleep(1.2)
             assert len(receiver.requests) == tried, "a restart does not forget that the breaker is open"
             let_probe(owing)
@@ -60,13 +60,36 @@ def test_the_breaker_opens_after_five_failures_probes_with_one_and_survives_a_re
             assert owing.sink_row(sink)["closed"], "and the next one in 30 s"
             receiver.behaviour = lambda request: OK
             let_probe(owing)
-            eventually(lambda: delivered(owing, sink) == 30)
+            eventually(lambda: delivered(owing, sink) == 30)  # what had been put off for a minute too
     row = owing.sink_row(sink)
     assert (row["failures"], row["open_until"], row["last_error"]) == (0, None, None)
     failing, working = owing.commands()
     assert (failing["kind"], failing["shard"]) == ("sink_failing", "main")
     assert failing["payload"] == {"sink": "platform", "error": "HTTP 503", "sink_key": sink}
     assert working["kind"] == "sink_working"
+
+
+def test_of_several_dispatchers_one_probes(owing: Owing) -> None:
+    over = threading.Event()
+
+    def hang(request: Request) -> Reply:
+        over.wait(20)
+        return OK
+
+    with Receiver(hang) as receiver:
+        sink = owing.sink("platform", receiver.url)
+        for number in range(5):
+            owing.owe(sink, owing.alarm(number))
+        owing.execute("UPDATE sinks SET failures = 5")
+        with (
+            dispatching(owing.database, delivery_timeout_s=20),
+            dispatching(owing.database, delivery_timeout_s=20),
+        ):
+            eventually(lambda: receiver.requests)
+            time.sleep(1.5)
+            assert len(receiver.requests) == 1
+            over.set()
+            eventually(lambda: delivered(owing, sink) == 5)
 
 
 def test_an_expired_token_is_the_sinks_failure_and_kills_no_delivery(owing: Owing) -> None:
@@ -221,7 +244,7 @@ def test_killed_in_the_middle_the_delivery_goes_again_under_its_key_when_the_lea
         row = owing.delivery(delivery)
         assert (row["state"], row["attempts"], row["lease_until"] is not None) == ("owed", 0, True)
         with dispatching(owing.database):
-            time.sleep(1.0)
+            time.sleep(2.5)
             assert len(receiver.requests) == 1, "its lease outlives a request: nobody else sends meanwhile"
             eventually(lambda: owing.delivery(delivery)["state"] == "delivered", 15)
     assert len(receiver.requests) == 2

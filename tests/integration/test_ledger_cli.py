@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from underfoot.ledger.cli import commands
+from underfoot.storage.connect import connect
+from underfoot.storage.statements import statement
 
 LEDGER = """设备编号,设备类别,区划代码,部件编码,部件名称,经度,纬度,养护单位
 WF-1,智慧井盖,410502,4105020103000001,雨水井0001,114.352812,36.102345,文峰养护所
@@ -87,3 +89,13 @@ def test_a_baseline_is_set_shown_and_removed(command: Command) -> None:
 def test_a_file_that_is_not_there_is_no_traceback(command: Command) -> None:
     assert "no such file" in command("import", "/nowhere.csv", code=1)
     assert "no such file" in command.json("import", "/nowhere.csv", code=1)["error"]
+
+
+def test_a_page_of_devices_is_found_by_their_ids_without_reading_all(database: str) -> None:
+    wanted = {"family": "cover", "area": "410502", "unit": None, "after": "C", "limit": 51}
+    with connect(database, "test") as connection:
+        for costly in ("seqscan", "sort", "bitmapscan", "hashjoin", "mergejoin"):  # as they are in a large ledger
+            connection.execute(f"SET enable_{costly} = off")
+        plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {statement('ledger.devices')}", wanted))
+    assert "devices_device_id_key" in plan
+    assert "Sort" not in plan, plan

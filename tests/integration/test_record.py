@@ -3,6 +3,7 @@ changed afterwards."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -142,7 +143,7 @@ def test_transitions_number_without_gaps_over_batches_and_restarts(shard: Shard)
         newest = shard.one("SELECT max(transition_no) FROM transitions WHERE alarm_key = %s", row["alarm_key"])["max"]
         assert row["transition_no"] == newest
     chains = shard.rows("SELECT alarm_key, from_state, to_state FROM transitions ORDER BY alarm_key, transition_no")
-    for before, after in zip(chains, chains[1:], strict=False):
+    for before, after in itertools.pairwise(chains):
         if before["alarm_key"] == after["alarm_key"]:
             assert before["to_state"] == after["from_state"]
 
@@ -239,10 +240,10 @@ def test_an_operator_and_the_engine_wait_for_each_other(shard: Shard) -> None:
         assert thread.is_alive(), "it waits"
         operator.execute("UPDATE episodes SET human = 'acknowledged', acknowledged_by = 'wang'")
         operator.execute(
-            "INSERT INTO transitions (alarm_key, transition_no, episode, region, from_state, to_state, severity, reason,"
-            " actor, event_at, received_at)"
-            " SELECT alarm_key, 2, 1, 'human', 'unacknowledged', 'acknowledged', 1, 'acknowledged', 'wang', now(), now()"
-            " FROM alarms"
+            "INSERT INTO transitions (alarm_key, transition_no, episode, region, from_state, to_state, severity,"
+            " reason, actor, event_at, received_at)"
+            " SELECT alarm_key, 2, 1, 'human', 'unacknowledged', 'acknowledged', 1,"
+            " 'acknowledged', 'wang', now(), now() FROM alarms"
         )
     thread.join(10)
     reasons = shard.rows("SELECT transition_no, region, to_state FROM transitions ORDER BY transition_no")

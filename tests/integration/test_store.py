@@ -46,7 +46,7 @@ class Table:
         made = reports(self.family, ones)
         items = [Item(Arrival("t", b"", 1, 1, dup, False, one.received_us, 1), {}, b"", b"") for one in ones]
         with self.connection.transaction():
-            stored = store(self.connection, made, items, self.recent)
+            [stored] = store(self.connection, [(made, items)], self.recent)
         self.recent.add(keys_of(made.take(stored.new)))
         return stored
 

@@ -1,4 +1,4 @@
-"""Timers: what becomes true because nothing came. Judged against `caught_up_to`; nobody is offline for our own outage."""
+"""Timers: what becomes true because nothing came, judged by `caught_up_to`; nobody is offline for our own outage."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_nobody_is_offline_before_we_have_ever_caught_up(shard: Shard, timers: C
 
 
 def test_nobody_is_offline_for_our_own_outage(shard: Shard, timers: Connection) -> None:
-    """We were away for two days while everybody went on reporting. Their reports wait at the broker before our probe."""
+    """We were away for two days and everybody went on reporting. Their reports wait at the broker before our probe."""
     hear_all(shard)
     shard.catch_up()
     waiting = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from tests.integration.shard import HOUR, MINUTE, SECOND, Shard, shard_of
 from underfoot.reports import Quality
 
 DAY = 24 * HOUR
+LONG = os.environ.get("UNDERFOOT_TEST_LONG") == "1"
 
 
 @pytest.fixture
@@ -474,6 +477,69 @@ def test_duplicates_are_known_after_a_restart(shard: Shard) -> None:
     shard.commit(shard.redelivered(report))
     assert shard.books()["duplicate"] == 1
     assert shard.reasons("cover.open") == ["limit_reached"]
+
+
+VALUES: dict[str, list[dict[str, object]]] = {
+    "C-1": [
+        {"tilt_deg": 3.0},
+        {"tilt_deg": 15.0},
+        {"tilt_deg": 23.0},
+        {"tilt_deg": 60.0},
+        {"open": True},
+        {"open": False},
+    ],
+    "C-2": [{"water_below_rim_m": depth} for depth in (2.0, 0.9, 0.45, 0.2, -0.1)]
+    + [{"ch4_lel_pct": 30}, {"ch4_lel_pct": 1}],
+    "R-1": [{"depth_cm": depth} for depth in (0.0, 4.0, 6.0, 12.0, 18.0, 30.0)],
+    "U-1": [{"forebay_level_m": level, "running": runs} for level in (2.0, 4.0, 5.5) for runs in (True, False)],
+    "N-1": [{"amount_mm": amount} for amount in (0.0, 0.2, 4.0, 9.0)],
+}
+
+
+def told(shard: Shard, began_us: int, seed: int, most: int, *, restarts: bool) -> list[tuple[object, ...]]:
+    """A random evening, in batches of up to `most`: every transition it makes."""
+    chance, fate, waiting = random.Random(seed), random.Random(seed), []
+    shard.now_us = began_us
+
+    def commit() -> None:
+        shard.commit(*waiting)
+        waiting.clear()
+        if restarts and fate.random() < 0.3:
+            shard.restart()
+
+    for number in range(90):
+        shard.wait(chance.choice([SECOND, SECOND, 30 * SECOND, 5 * MINUTE]))
+        device_id = chance.choice(list(VALUES))
+        off_us = chance.choice([0, 0, 0, 0, -2 * SECOND, -HOUR, 4 * MINUTE, -30 * DAY])
+        seq = {"seq": number} if device_id in ("C-1", "U-1") else {}
+        waiting.append(shard.says(device_id, chance.choice(VALUES[device_id]), shard.now_us + off_us, **seq))
+        if len(waiting) == most:
+            commit()
+        if chance.random() < 0.15:
+            commit()
+            shard.catch_up()
+            timers(shard)
+            shard.look_around()
+    commit()
+    rows = shard.rows(
+        "SELECT device_id, rule_id, t.transition_no, t.episode, t.region, t.from_state, t.to_state, t.severity, t.reason,"
+        " t.event_at, t.received_at, t.proof"
+        " FROM transitions t JOIN alarms USING (alarm_key) JOIN devices USING (device_key)"
+        " WHERE rule_id NOT LIKE '%%.late_hazard' ORDER BY device_id, rule_id, t.transition_no"
+    )
+    return [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(40 if LONG else 2))
+def test_batches_and_restarts_change_nothing(module_database: str, seed: int) -> None:
+    """One after another with restarts between them, or many together without one: the same transitions, all of them."""
+    began_us = time.time_ns() // 1000 - DAY
+    stories = []
+    for most, restarts in ((1, True), (40, False), (5, False)):
+        with shard_of(module_database) as shard:
+            stories.append(told(shard, began_us, seed, most, restarts=restarts))
+    assert len(stories[0]) > 20
+    assert stories[0] == stories[1] == stories[2]
 
 
 # fencing ------------------------------------------------------------------------------------------------------------

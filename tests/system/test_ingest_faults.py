@@ -1,4 +1,4 @@
-"""What is around ingest fails under load: the database stops, hangs and is killed, the broker restarts, a twin takes over.
+"""What is around ingest fails under load: the database stops, hangs, is killed; the broker restarts; a twin takes over.
 
 Nothing that the broker had acknowledged is lost, and nobody has to help.
 """
@@ -169,7 +169,7 @@ def test_a_second_ingest_waits_and_takes_over(city: City, fleet: Fleet) -> None:
 
 
 def test_one_that_was_stopped_for_a_while_goes_on(city: City, fleet: Fleet) -> None:
-    """SIGSTOP, longer than the broker waits for a sign of life: its lock is still its own, and the twin goes on waiting."""
+    """SIGSTOP, longer than the broker waits for a sign of life. Its lock is still its own; the twin goes on waiting."""
     city.installation.environment["UNDERFOOT_KEEPALIVE_S"] = "5"
     first = city.start_ingest()
     city.start("ingest", log="ingest-2.log")
@@ -235,7 +235,7 @@ def _keepalive_within(local_port: int, remote_port: int, seconds: float) -> bool
 
 
 def test_silence_proves_nothing_against_a_report_in_the_same_batch(city: City) -> None:
-    """A tilt is about to be believed because nothing contrary came; the contrary report is committed with that timer."""
+    """A tilt is about to be believed as nothing contrary has come; the contrary report is committed with that timer."""
     city.start_ingest()
     cover, began = DEVICES["cover"][0], now_ms()
     send(city, report(cover, began, 1, tilt_deg=12.0))
