@@ -41,18 +41,44 @@ _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 _Name = Annotated[str, typer.Argument(help="The sink's name: letters, digits, - and _.", show_default=False)]
 
 
-def _channel_help() -> str:
-    lines = ["The channel, and what its settings are (--set NAME=VALUE):"]
-    for name in channel_names():
-        fields = channel(name).config.model_fields
-        lines.append(f"{name}: {', '.join(f'{f}*' if info.is_required() else f for f, info in fields.items())}")
-    return " | ".join(lines)
+@sinks.command("channels")
+def sinks_channels(as_json: _Json = False) -> None:
+    """List the channels, and what can be set for a sink of each."""
+    settings = [
+        {
+            "channel": name,
+            "label": channel(name).label,
+            "setting": setting,
+            "required": field.is_required(),
+            "meaning": field.description or "",
+        }
+        for name in channel_names()
+        for setting, field in channel(name).config.model_fields.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(settings, ensure_ascii=False, indent=2))
+        return
+    table = Table("channel", "", "setting", "", "meaning")
+    seen: set[object] = set()
+    for row in settings:
+        first = row["channel"] not in seen
+        seen.add(row["channel"])
+        table.add_row(
+            str(row["channel"]) if first else "",
+            str(row["label"]) if first else "",
+            str(row["setting"]),
+            "required" if row["required"] else "",
+            Text(str(row["meaning"])),
+        )
+    out.print(table)
 
 
 @sinks.command("add")
 def sinks_add(
     name: _Name,
-    channel_name: Annotated[str, typer.Option("--channel", help=_channel_help(), show_default=False)],
+    channel_name: Annotated[
+        str, typer.Option("--channel", help="By which channel: see `underfoot sinks channels`.", show_default=False)
+    ],
     audience: Annotated[
         Literal["platform", "crew"],
         typer.Option(
@@ -69,7 +95,7 @@ def sinks_add(
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting of the channel, NAME=VALUE; VALUE may be JSON. Repeatable."),
+        typer.Option("--set", help="A setting of the channel, NAME=VALUE; a list or an object is JSON. Repeatable."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -277,11 +303,13 @@ def _config(file: Path | None, settings: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Numbers, true, false, null, lists and objects are JSON; anything else is text."""
+    """Lists and objects are JSON; anything else is text, which the channel takes for what it needs."""
+    if not text.startswith(("[", "{")):
+        return text
     try:
         return json.loads(text)
-    except ValueError:
-        return text
+    except ValueError as error:
+        raise typer.BadParameter(f"--set {text}: not JSON: {error}") from None
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

@@ -9,126 +9,21 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.rules import LateHazardRule, LevelRule, NoDataRule, Rule
-from alerts.transition import NORMAL, Change, Limits, Proof, Sample, State, due_us, on_sample, on_silence
+from alerts.levels import Floats, Level
+from alerts.outcome import LateFound, Outcome, RuleInForce, Transition
+from alerts.rules import LateHazardRule, LevelRule, NoDataRule
+from alerts.transition import NORMAL, Change, Proof, Sample, State, due_us, on_sample, on_silence
 from underfoot.alarms import Condition, Reason, Severity, SubjectKind
 from underfoot.families import Family
 from underfoot.reports import TRUSTED_FUTURE_US, Reports
 
 _NEVER = np.iinfo(np.int64).min
-Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleInForce:
-    rule: Rule
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A change of one alarm's condition, ready to be recorded. Severity 0: no episode."""
-
-    subject_kind: SubjectKind
-    subject_key: int
-    rule: RuleInForce
-    reason: Reason
-    before: Condition
-    after: Condition
-    severity_before: int
-    severity: int
-    at_us: int
-    received_us: int
-    proof: Proof
-
-
-@dataclass(frozen=True, slots=True)
-class LateFound:
-    """A late report of a device reaches a limit of `of_rule`, which has no open episode."""
-
-    slot: int
-    of_rule: str
-    proof: Proof
-
-
-@dataclass
-class Outcome:
-    """What a batch would change: recorded in its transaction, applied to memory with it.
-
-    `late_found` may be on record already, which only the database knows: `raise_late` makes transitions of what is not.
-    `late` is, by slot, the rules that late reports have left unanswered; none: the late hazard is over.
-    """
-
-    transitions: list[Transition] = field(default_factory=list)
-    states: dict[tuple[str, int], State] = field(default_factory=dict)
-    offline: dict[int, bool] = field(default_factory=dict)
-    late_found: list[LateFound] = field(default_factory=list)
-    late: dict[int, frozenset[str]] = field(default_factory=dict)
-    windows: dict[tuple[str, int], list[tuple[int, float]]] = field(default_factory=dict)
-    newest: dict[int, int] = field(default_factory=dict)
-    latest_rows: list[int] = field(default_factory=list)
-    late_rows: list[int] = field(default_factory=list)
-
-
-class _Level:
-    """One level rule over the devices of its family: what it holds against, and what it remembers of each slot."""
-
-    def __init__(self, in_force: RuleInForce, rule: LevelRule) -> None:
-        self.in_force = in_force
-        self.rule = rule
-        self.sign = 1.0 if rule.looks == "above" else -1.0
-        reach = [self.sign * level.limit for level in rule.levels]
-        leave = [limit - level.dead_band for limit, level in zip(reach, rule.levels, strict=True)]
-        self.limits = Limits(
-            reach=tuple(reach),
-            leave=tuple(leave),
-            severity=tuple(level.rank for level in rule.levels),
-            on_delay_us=tuple(int(level.on_delay_s * 1e6) for level in rule.levels),
-            samples=tuple(level.samples for level in rule.levels),
-            off_delay_us=int(rule.off_delay_s * 1e6),
-            off_samples=rule.off_samples,
-            by_silence=rule.proof == "silence",
-        )
-        self.reach = np.array(reach)
-        self.leave = np.array([-np.inf, *leave])
-        self.level = np.zeros(0, np.int8)
-        self.busy = np.zeros(0, np.bool_)
-        self.states: dict[int, State] = {}
-
-    def grow(self, slots: int) -> None:
-        more = slots - len(self.level)
-        self.level = np.concatenate([self.level, np.zeros(more, np.int8)])
-        self.busy = np.concatenate([self.busy, np.zeros(more, np.bool_)])
-
-    def put(self, slot: int, state: State) -> None:
-        self.level[slot] = state.level
-        self.busy[slot] = not state.settled
-        if state == NORMAL:
-            self.states.pop(slot, None)
-        else:
-            self.states[slot] = state
-
-    def severity(self, level: int) -> int:
-        return self.limits.severity[level - 1] if level else 0
-
-    def guarded(self, value: Floats, columns: dict[str, Floats]) -> Floats:
-        """`value` as the limits see it: NaN where it is unknown or its guard is, −∞ where the rule does not apply."""
-        if self.rule.equals is not None:
-            value = np.where(np.isnan(value), np.nan, (value == float(self.rule.equals)).astype(np.float64))
-        measure = self.sign * value
-        for name, wanted in self.rule.when.items():
-            guard = columns[name]
-            measure = np.where(np.isnan(guard), np.nan, np.where(guard == float(wanted), measure, -np.inf))
-        for name, unwanted in self.rule.unless.items():
-            measure = np.where(columns[name] == float(unwanted), -np.inf, measure)
-        return measure
 
 
 class Evaluator:
@@ -136,13 +31,13 @@ class Evaluator:
 
     def __init__(self, family: Family, rules: Iterable[RuleInForce]) -> None:
         self.family = family
-        self.levels: dict[str, _Level] = {}
+        self.levels: dict[str, Level] = {}
         self.no_data: tuple[RuleInForce, NoDataRule] | None = None
         self.late_hazard: tuple[RuleInForce, LateHazardRule] | None = None
         for in_force in rules:
             rule = in_force.rule
             if isinstance(rule, LevelRule) and rule.family == family.name:
-                self.levels[rule.rule_id] = _Level(in_force, rule)
+                self.levels[rule.rule_id] = Level(in_force, rule)
             elif isinstance(rule, NoDataRule) and rule.family == family.name:
                 self.no_data = (in_force, rule)
             elif isinstance(rule, LateHazardRule) and rule.family == family.name:
@@ -229,7 +124,7 @@ class Evaluator:
             outcome.latest_rows = last.tolist()
             outcome.newest = dict(zip(reports.slot[last].tolist(), reports.ts_us[last].tolist(), strict=True))
 
-    def _measure(self, level: _Level, reports: Reports, sums: dict[tuple[str, float], Floats]) -> Floats:
+    def _measure(self, level: Level, reports: Reports, sums: dict[tuple[str, float], Floats]) -> Floats:
         rule = level.rule
         value = reports.columns[rule.field] if rule.sum_over_s is None else sums[rule.field, rule.sum_over_s]
         if rule.against_baseline:
@@ -238,7 +133,7 @@ class Evaluator:
 
     def _judge_level(
         self,
-        level: _Level,
+        level: Level,
         measure: Floats,
         reports: Reports,
         in_order: Rows,
@@ -257,7 +152,7 @@ class Evaluator:
             self._step(level, int(slots[row]), float(measure[row]), int(row), reports, outcome)
         self._find_late(level, measure, reached, np.flatnonzero(matters & late & (reached > 0)), reports, outcome)
 
-    def _step(self, level: _Level, slot: int, value: float, row: int, reports: Reports, outcome: Outcome) -> None:
+    def _step(self, level: Level, slot: int, value: float, row: int, reports: Reports, outcome: Outcome) -> None:
         key = (level.rule.rule_id, slot)
         state = outcome.states.get(key) or level.states.get(slot, NORMAL)
         proof = self._proof(level, value, row, reports)
@@ -268,7 +163,7 @@ class Evaluator:
         outcome.transitions += (self._transition(level, slot, change) for change in changes)
 
     def _find_late(
-        self, level: _Level, measure: Floats, reached: NDArray[np.intp], rows: Rows, reports: Reports, outcome: Outcome
+        self, level: Level, measure: Floats, reached: NDArray[np.intp], rows: Rows, reports: Reports, outcome: Outcome
     ) -> None:
         if self.late_hazard is None:
             return
@@ -280,7 +175,7 @@ class Evaluator:
                 proof = self._proof(level, float(measure[row]), row, reports)
                 outcome.late_found.append(LateFound(slot, rule_id, {**proof, "of_rule": rule_id}))
 
-    def _proof(self, level: _Level, value: float, row: int, reports: Reports) -> Proof:
+    def _proof(self, level: Level, value: float, row: int, reports: Reports) -> Proof:
         column, equals = level.rule.column, level.rule.equals
         raw = float(reports.columns[column.name][row])
         reached = max(bisect_right(level.limits.reach, value), 1)
@@ -295,7 +190,7 @@ class Evaluator:
             "values": reports.values[row],
         }
 
-    def _transition(self, level: _Level, slot: int, change: Change) -> Transition:
+    def _transition(self, level: Level, slot: int, change: Change) -> Transition:
         return Transition(
             SubjectKind.device,
             int(self.device_key[slot]),

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from alerts.evaluate import Evaluator, Outcome, RuleInForce, Transition
+from alerts.evaluate import Evaluator
+from alerts.outcome import Outcome, RuleInForce, Transition
 from alerts.rules import SystemRule
 from alerts.transition import NORMAL, State, due_us
 from underfoot.alarms import Condition, Human, Reason, Severity, SubjectKind
@@ -25,13 +26,15 @@ Notice = Literal["raise", "change", "clear"]
 
 
 def state_from_json(stored: Any, levels: int | None = None) -> State:
-    """A stored state; one of a rule that had other levels keeps its episode and forgets what was on its way."""
-    state = _STATE.validate_python(stored)
-    if levels is None:
+    """A stored state. One of a rule that had other levels, or of an Underfoot that kept it otherwise, keeps its
+    episode and forgets what was on its way."""
+    try:
+        state = _STATE.validate_python(stored)
+    except ValidationError:
+        state = State(level=int(stored["level"]))
+    if levels is None or (state.level <= levels and {len(state.rising), len(state.falling)} <= {0, levels}):
         return state
-    if state.level > levels or not {len(state.rising), len(state.falling)} <= {0, levels}:
-        return State(level=min(state.level, levels))
-    return state
+    return State(level=min(state.level, levels))
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg.types.json import Jsonb
 
-from alerts.evaluate import RuleInForce
+from alerts.outcome import RuleInForce
 from alerts.rules import parse_rule, shipped_pack
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement

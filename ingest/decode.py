@@ -52,9 +52,8 @@ def decode(arrivals: Iterable[Arrival]) -> tuple[list[Item], list[Rejected]]:
     rejected: list[Rejected] = []
     for arrival in arrivals:
         try:
-            # JSON as devices write it: NaN and Infinity are let in here, to be set aside value by value later.
-            content = from_json(arrival.payload, allow_inf_nan=True)
-        except ValueError as error:
+            content = _read(arrival.payload)
+        except (ValueError, RecursionError) as error:
             reason = Rejection.undecodable if arrival.payload else Rejection.empty
             rejected.append(Rejected(arrival, arrival.payload, reason, str(error)))
             continue
@@ -71,6 +70,17 @@ def decode(arrivals: Iterable[Arrival]) -> tuple[list[Item], list[Rejected]]:
             detail = f"JSON of type {type(content).__name__}"
             rejected.append(Rejected(arrival, arrival.payload, Rejection.not_an_object, detail))
     return items, rejected
+
+
+def _read(payload: bytes) -> Any:
+    """JSON as devices write it: NaN and Infinity are let in, to be set aside value by value later, and so is half a
+    surrogate pair, since the rest of its report may be a hazard."""
+    try:
+        return from_json(payload, allow_inf_nan=True)
+    except ValueError:
+        if b"\\ud" not in payload.lower():
+            raise
+        return json.loads(payload)
 
 
 def _take_apart(arrival: Arrival, content: list[Any], items: list[Item], rejected: list[Rejected]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from alerts.evaluate import Evaluator, Outcome, Transition
+from alerts.evaluate import Evaluator
+from alerts.outcome import Outcome, Transition
 from alerts.record import failure
 from ingest.registry import Known
 from ingest.tenure import Tenure

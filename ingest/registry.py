@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.evaluate import Evaluator, RuleInForce
+from alerts.evaluate import Evaluator
+from alerts.outcome import RuleInForce
 from underfoot.families import FAMILIES, Family
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from alerts.evaluate import Outcome
+from alerts.outcome import Outcome
 from ingest.decode import Item
 from ingest.pack import copy_columns, pack
 from underfoot.families import FAMILIES

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from alerts.evaluate import RuleInForce, Transition
+from alerts.outcome import RuleInForce, Transition
 from alerts.record import Recorder, state_from_json, withdrawn
 from alerts.rulebook import install_shipped, rule_as_last_known, rules_in_force
 from ingest.registry import Registry
@@ -154,6 +154,7 @@ def _load_conditions(tenure: Tenure) -> None:
     """The engine's memory; what belongs to a rule no longer in force is ended with that reason."""
     over: list[Transition] = []
     dropped = []
+    tenure.connection.execute(statement("alarms.adopt_conditions"), {"shard": tenure.shard})
     rows = tenure.connection.execute(statement("alarms.load_conditions"), {"shard": tenure.shard}).fetchall()
     for device_key, rule_id, stored in rows:
         known = tenure.registry.by_key[device_key]

@@ -233,16 +233,17 @@ def _stepped(rows: _Rows, slot: int, ts_us: int, quality: int, seq: int | None, 
 
 
 def storable(extra: dict[str, Any]) -> bytes:
-    """JSON that jsonb takes: it has no NUL character and no NaN, so those are kept as their visible text."""
-    raw = canonical(_finite(extra))
-    return raw.replace(b"\\\\", b"\\\\\x00").replace(b"\\u0000", b"\\\\u0000").replace(b"\\\\\x00", b"\\\\")
+    """JSON that jsonb takes: what it has no place for (NUL, half a surrogate pair, NaN) is kept as its visible text."""
+    return canonical(_visible(extra))
 
 
-def _finite(value: Any) -> Any:
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
+        return {_visible(name): _visible(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
+        return [_visible(inner) for inner in value]
     return value

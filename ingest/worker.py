@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 import psycopg
 
-from alerts.evaluate import Outcome
+from alerts.outcome import Outcome
 from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
 from ingest.decode import Item, Rejected, decode

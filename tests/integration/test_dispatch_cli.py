@@ -81,6 +81,13 @@ def test_a_sink_is_added_listed_replaced_and_removed_and_its_secret_is_never_sho
     assert all(row["actor"].startswith("cli:") for row in audited)
 
 
+def test_every_channel_tells_what_can_be_set(command: Command) -> None:
+    settings = command.json("sinks", "channels")
+    assert {row["channel"] for row in settings} == {"platform", "wecom", "dingtalk", "feishu", "mail", "webhook"}
+    assert all(row["meaning"] for row in settings)
+    assert "企业微信群机器人" in command("sinks", "channels")
+
+
 def test_settings_may_come_from_a_file(command: Command, owing: Owing, tmp_path: Path) -> None:
     file = tmp_path / "mail.json"
     mail = {
@@ -115,6 +122,7 @@ def test_settings_may_come_from_a_file(command: Command, owing: Owing, tmp_path:
             ("x", "--channel", "platform", "--audience", "platform", "--unit", "a", "--set", "url=https://q.example"),
             "has no maintenance unit",
         ),
+        (("x", "--channel", "platform", "--set", "headers={"), "--set {: not JSON"),
         (("x", "--channel", "mail", "--config", "/no/such.json"), "/no/such.json"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from alerts.evaluate import RuleInForce, Transition
+from alerts.outcome import RuleInForce, Transition
 from alerts.record import Recorder, failure
 from alerts.rules import shipped_pack
 from alerts.snapshot import Snapshot

@@ -522,8 +522,8 @@ def told(shard: Shard, began_us: int, seed: int, most: int, *, restarts: bool) -
             shard.look_around()
     commit()
     rows = shard.rows(
-        "SELECT device_id, rule_id, t.transition_no, t.episode, t.region, t.from_state, t.to_state, t.severity, t.reason,"
-        " t.event_at, t.received_at, t.proof"
+        "SELECT device_id, rule_id, t.transition_no, t.episode, t.region, t.from_state, t.to_state, t.severity,"
+        " t.reason, t.event_at, t.received_at, t.proof"
         " FROM transitions t JOIN alarms USING (alarm_key) JOIN devices USING (device_key)"
         " WHERE rule_id NOT LIKE '%%.late_hazard' ORDER BY device_id, rule_id, t.transition_no"
     )

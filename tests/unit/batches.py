@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from alerts.evaluate import Evaluator, Outcome, RuleInForce, Transition
+from alerts.evaluate import Evaluator
+from alerts.outcome import Outcome, RuleInForce, Transition
 from alerts.rules import parse_rule
 from underfoot.families import FAMILIES, Family
 from underfoot.reports import Reports

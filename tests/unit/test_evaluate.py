@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alerts.evaluate import Transition
+from alerts.outcome import Transition
 from alerts.rules import LevelRule, parse_rule
 from alerts.transition import NORMAL, Limits, Sample, State, on_sample
 from tests.unit.batches import SECOND, START, Bench, One, reports

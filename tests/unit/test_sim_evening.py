@@ -11,7 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
-from alerts.evaluate import Evaluator, Outcome, RuleInForce
+from alerts.evaluate import Evaluator
+from alerts.outcome import Outcome, RuleInForce
 from alerts.rules import LateHazardRule, LevelRule, NoDataRule, Rule, shipped_pack
 from simulators.city import City
 from simulators.fleet import Fleet

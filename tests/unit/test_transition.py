@@ -321,6 +321,10 @@ def test_state_of_a_rule_that_has_other_levels_now(levels: int) -> None:
     assert state_from_json(stored, levels) == State(level=levels)
 
 
+def test_state_kept_in_another_form_keeps_its_episode() -> None:
+    assert state_from_json({"level": 3, "falling": {"since_us": 1}, "falling_to": 0}, 4) == State(level=3)
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), max_size=30))
 def test_state_survives_json(reports: list[tuple[int, int]]) -> None:
     rules = limits(5, 15, 27, band=3, on_s=10, samples=2, off_s=10, off_samples=2)

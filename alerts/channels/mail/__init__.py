@@ -38,13 +38,13 @@ Address = Annotated[
 
 class MailConfig(ChannelConfig):
     host: str = Field(min_length=1, description="The mail server")
-    port: int = Field(587, ge=1, le=65535)
+    port: int = Field(587, ge=1, le=65535, description="587 for starttls, 465 for tls")
     security: Literal["starttls", "tls", "none"] = Field("starttls", description="none only inside a network you trust")
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's (PEM)")
-    username: str | None = None
-    password: SecretStr | None = None
-    sender: Address
-    recipients: tuple[Address, ...] = Field(min_length=1, max_length=50)
+    username: str | None = Field(None, description="Where the server wants one")
+    password: SecretStr | None = Field(None, description="… and its password")
+    sender: Address = Field(description="From")
+    recipients: tuple[Address, ...] = Field(min_length=1, max_length=50, description="To, a list")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -132,11 +132,16 @@ DELETE FROM conditions c
 USING jsonb_to_recordset(%(rows)s) AS r (subject_key bigint, rule_id text)
 WHERE c.subject_kind = 'device' AND c.subject_key = r.subject_key AND c.rule_id = r.rule_id;
 
+-- name: adopt_conditions
+-- purpose: the engine's memory of devices that have moved to this shard
+UPDATE conditions c SET shard = d.shard FROM devices d
+WHERE c.subject_kind = 'device' AND d.device_key = c.subject_key AND d.shard = %(shard)s AND c.shard <> d.shard;
+
 -- name: load_conditions
--- purpose: the engine's memory of a shard's devices, whichever shard each was in when it was written
+-- purpose: the engine's memory of a shard, but of devices that have moved to another
 SELECT c.subject_key, c.rule_id, c.state
-FROM conditions c JOIN devices d ON d.device_key = c.subject_key
-WHERE c.subject_kind = 'device' AND d.shard = %(shard)s;
+FROM conditions c JOIN devices d ON d.device_key = c.subject_key AND d.shard = c.shard
+WHERE c.subject_kind = 'device' AND c.shard = %(shard)s;
 
 -- name: load_open_device_episodes
 -- purpose: a shard's open device episodes but those of these rules; of a late hazard, the rules that asked
