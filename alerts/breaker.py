@@ -1,6 +1,8 @@
 """The circuit breaker of a sink and the patience with a delivery, as pure functions; their state lives in the database.
 
-Five failures in a row open the breaker; then one delivery every 30 s tries whether the sink works again.
+Five failures in a row open the breaker; then one delivery every 30 s tries whether the sink works again. From the
+second failure in a row on, the sink is given time before the next: else a storm's deliveries would fail five times in
+the one second in which a platform restarts, and all of them wait for the probe.
 """
 
 from __future__ import annotations
@@ -38,14 +40,14 @@ class Breaker:
         return self.failures >= OPENS_AFTER
 
 
-def after(breaker: Breaker, outcomes: Iterable[Outcome]) -> Breaker:
-    """The breaker when these outcomes have come in, in this order."""
+def after(breaker: Breaker, outcomes: Iterable[Outcome], base_s: float, draw: random.Random) -> Breaker:
+    """The breaker when these outcomes have come in, in this order. `base_s`: the least pause, doubling, jittered."""
     failures, closed_for_s = breaker.failures, max(breaker.closed_for_s, 0.0)
     for outcome in outcomes:
         match outcome:
             case Delivered() | BadMessage():
                 # It answers, and what it says makes sense: it works.
-                closed_for_s = 0.0 if failures >= OPENS_AFTER else closed_for_s
+                closed_for_s = 0.0 if failures else closed_for_s
                 failures = 0
             case Retry(against_sink=False, after_s=after_s):
                 closed_for_s = max(closed_for_s, after_s or 0.0)
@@ -54,8 +56,10 @@ def after(breaker: Breaker, outcomes: Iterable[Outcome]) -> Breaker:
                 closed_for_s = max(closed_for_s, after_s or 0.0)
             case SinkFailure():
                 failures += 1
-        if failures >= OPENS_AFTER and not isinstance(outcome, Delivered | BadMessage):
+        if failures >= OPENS_AFTER:
             closed_for_s = max(closed_for_s, PROBE_EVERY_S)
+        elif failures >= 2:
+            closed_for_s = max(closed_for_s, backoff_s(failures - 1, base_s, draw))
     return Breaker(failures, closed_for_s)
 
 

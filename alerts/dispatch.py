@@ -58,7 +58,7 @@ class Dispatcher:
         self._names: dict[int, str] = {}
         self._parsed: dict[int, tuple[str, dict[str, Any], ChannelConfig | ChannelError]] = {}
         self._alternates_at = 0.0
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter(dict.fromkeys(("claimed", "delivered", "retried", "dead", "dropped", "waiting"), 0))
         self._counting = threading.Lock()
 
     def counts(self) -> dict[str, int]:

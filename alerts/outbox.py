@@ -160,7 +160,9 @@ def settle(
         if isinstance(result, Attempted) and result.claimed.delivery_key in settled.states:
             outcomes.setdefault(result.claimed.sink_key, []).append(result.outcome)
     if outcomes:
-        settled.events, settled.closed = move_breakers(connection, outcomes, names, shard)
+        settled.events, settled.closed = move_breakers(
+            connection, outcomes, names=names, shard=shard, retry_base_s=retry_base_s, draw=draw
+        )
     return settled
 
 
@@ -202,7 +204,13 @@ def _row(result: Attempted | NotTold, retry_base_s: float, draw: random.Random) 
 
 
 def move_breakers(
-    connection: Connection, outcomes: dict[int, list[Outcome]], names: dict[int, str], shard: str
+    connection: Connection,
+    outcomes: dict[int, list[Outcome]],
+    *,
+    names: dict[int, str],
+    shard: str,
+    retry_base_s: float,
+    draw: random.Random,
 ) -> tuple[dict[int, SinkEvent], set[int]]:
     """Move the sinks' breakers by what came of attempts, and tell the shard's holder which began or ceased to fail."""
     events: dict[int, SinkEvent] = {}
@@ -210,7 +218,7 @@ def move_breakers(
     locked = connection.execute(statement("outbox.lock_breakers"), {"sinks": list(outcomes)}).fetchall()
     for sink_key, failures, closed_for_s in locked:
         before = Breaker(failures, max(closed_for_s, 0.0))
-        now = after(before, outcomes[sink_key])
+        now = after(before, outcomes[sink_key], retry_base_s, draw)
         error = _last_error(outcomes[sink_key])
         if now != before or error is not None:
             connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -111,7 +112,7 @@ def remove(
         dropped = connection.execute(statement("sinks.drop_owed"), key).rowcount
         if Breaker(row["failures"], 0.0).open:
             # Nobody will find out whether it works again; the alarm about it ends here.
-            move_breakers(connection, {row["sink_key"]: [Delivered({})]}, {row["sink_key"]: name}, shard)
+            _works(connection, row, shard)
         gone = connection.execute(statement("sinks.remove"), key).rowcount == 1
         if not gone:
             connection.execute(statement("sinks.disable"), key)
@@ -138,9 +139,20 @@ def test(connection: Connection, name: str, *, link: str, timeout_s: float, shar
         _audit(connection, actor, "sink.test", name, {"outcome": type(outcome).__name__})
         if isinstance(outcome, Delivered):
             # It works: the breaker closes, the alarm about it clears, and what waits is due.
-            move_breakers(connection, {row["sink_key"]: [outcome]}, {row["sink_key"]: name}, shard)
+            _works(connection, row, shard)
             connection.execute("SELECT pg_notify('underfoot_outbox', '')")
     return outcome
+
+
+def _works(connection: Connection, row: dict[str, Any], shard: str) -> None:
+    move_breakers(
+        connection,
+        {row["sink_key"]: [Delivered({})]},
+        names={row["sink_key"]: row["name"]},
+        shard=shard,
+        retry_base_s=0.0,
+        draw=random.Random(0),  # noqa: S311 (nothing is drawn for a success)
+    )
 
 
 def _test_snapshot(now: datetime) -> Snapshot:

@@ -7,6 +7,7 @@ whole. pydantic judges the values by the family's declaration; here is who sent 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -39,6 +40,7 @@ _VALUES_SET_ASIDE = int(Quality.values_set_aside)
 _FIELDS_UNKNOWN = int(Quality.fields_unknown)
 _SUBSTITUTED = int(SUBSTITUTED)
 _OUR_OWN = frozenset({"ts", "seq", "values"})
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class _Rows:
@@ -185,9 +187,12 @@ def judge_values(model: type[Values], values: dict[str, Any]) -> tuple[Values, d
     try:
         return model.model_validate(values), {}
     except ValidationError as error:
-        bad = {str(problem["loc"][0]) for problem in error.errors(include_url=False, include_context=False)}
-        rest = {name: value for name, value in values.items() if name not in bad}
-        return model.model_validate(rest), {name: values[name] for name in sorted(bad)}
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        bad = {str(problem["loc"][0]) for problem in problems if problem["loc"]}
+    # At a name that is half a surrogate pair it says no more than that: what else is wrong is found without it.
+    bad = bad or {name for name in values if _HALF_A_PAIR.search(name)}
+    rest, set_aside = judge_values(model, {name: value for name, value in values.items() if name not in bad})
+    return rest, set_aside | {name: values[name] for name in sorted(bad)}
 
 
 def event_time(ts: Any, received_us: int) -> tuple[int, int]:

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.decode import Item
 from ingest.store import RecentKeys, Stored, create_staging, keys_of, store
 from ingest.subscribe import Arrival
 from tests.integration.shard import FAMILY, SECOND, Shard, shard_of
 from tests.unit.batches import One, reports
+from tests.unit.payloads import payloads, topics
 from underfoot.families import FAMILIES
 from underfoot.storage.connect import Connection, connect
 
@@ -241,3 +244,22 @@ def test_everything_sent_twice_and_shuffled(shard: Shard) -> None:
     ):
         assert row["episodes"] == 3
     assert shard.open() == {}
+
+
+@pytest.fixture(scope="module")
+def fuzzed(module_database: str) -> Iterator[Shard]:
+    with shard_of(module_database) as made:
+        yield made
+
+
+@given(st.lists(st.tuples(payloads(time.time_ns() // 1_000_000), topics, st.booleans()), max_size=10))
+def test_whatever_comes_is_committed_and_accounted_for(fuzzed: Shard, came: list[tuple[bytes, str, bool]]) -> None:
+    """No bytes stop the shard: they are rows that the table takes, or in quarantine whole."""
+    before = fuzzed.books()
+    fuzzed.commit(*(fuzzed.message(topic, payload, dup=dup) for payload, topic, dup in came))
+    after = fuzzed.books()
+    assert after["received"] - before["received"] == len(came)
+    kept = sum(fuzzed.one(f"SELECT count(*) FROM {family.table}")["count"] for family in FAMILIES.values())
+    assert after["stored"] <= kept
+    assert after["quarantined"] == fuzzed.one("SELECT count(*) FROM quarantine")["count"]
+    assert "rejected_by_database" not in fuzzed.quarantined(), "what the table would refuse is known before"

@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from alerts.rules import parse_rule
 from alerts.timers import post_due
 from ingest.tenure import TenureLostError, hold, watch_lock
-from ingest.worker import Worker
+from ingest.worker import Worker, work
 from tests.conftest import OwnStack
 from tests.integration.shard import HOUR, MINUTE, SECOND, Shard, shard_of
 from underfoot.reports import Quality
@@ -700,6 +700,20 @@ def test_city_keeps_its_own_rules_over_a_restart(shard: Shard) -> None:
     assert (row["title"], row["rule_version"]) == ("井盖被打开", 2)
 
 
+def test_shipped_rule_that_changed_becomes_a_new_version(shard: Shard) -> None:
+    """As after an upgrade: what was shipped then is not what is shipped now."""
+    shard.ask.execute("""UPDATE rules SET body = body || '{"title": "井盖"}' WHERE rule_id = 'cover.open'""")
+    shard.restart()
+    shard.restart()
+    rows = shard.rows(
+        "SELECT version, body ->> 'title' AS title FROM rules WHERE rule_id = 'cover.open' ORDER BY version"
+    )
+    assert [tuple(row.values()) for row in rows] == [(1, "井盖"), (2, "井盖打开")]
+    assert shard.tenure.rules["cover.open"].version == 2
+    shard.ask.execute("DELETE FROM rules WHERE rule_id = 'cover.open' AND version = 1")
+    shard.ask.execute("UPDATE rules SET version = 1 WHERE rule_id = 'cover.open'")
+
+
 def test_device_that_moved_to_another_shard_stops_nobody(shard: Shard) -> None:
     shard.commit(shard.says("C-1", {"open": True}), shard.says("C-2", {"open": True}))
     shard.ask.execute("INSERT INTO shards (shard, filters) VALUES ('east', ARRAY['underfoot/v1/410503/+/+/report'])")
@@ -709,6 +723,7 @@ def test_device_that_moved_to_another_shard_stops_nobody(shard: Shard) -> None:
     assert shard.open() == {"cover.open": 4}
     with hold(shard.database, "east", threading.Event()) as east:
         assert east is not None
+        assert shard.one("SELECT count(*) FROM conditions WHERE shard = 'east'")["count"] == 1
         worker = Worker(shard.settings.model_copy(update={"shard": "east"}), east)
         worker.commit([shard.says("C-1", {"open": False})], look_around=False)
         worker._session.close()
@@ -779,6 +794,35 @@ def test_from_broker_to_commit_and_over_a_restart(own_stack: OwnStack) -> None:
         books = shard.books()
         assert books["received"] == 52
         assert books["duplicate"] == 0, "all that was committed had been acknowledged"
+
+
+def test_shard_is_taken_again_whatever_ended_the_tenure(database: str, broker: str) -> None:
+    """All its connections are cut, again and again; what is published meanwhile is stored once."""
+    with shard_of(database, broker, probe_interval_s=0.2) as shard:
+        shard.end()
+        stop = threading.Event()
+        thread = threading.Thread(target=work, args=(shard.settings, stop))
+        thread.start()
+        try:
+            until(shard, "SELECT session_known FROM shards")
+            with publisher(broker) as client:
+                for number in range(60):
+                    report = {"ts": shard.now_us // 1000 + number, "values": {"tilt_deg": number / 2}}
+                    client.publish(shard.topic("C-1"), json.dumps(report), qos=1)
+                    if number % 20 == 10:
+                        shard.ask.execute(
+                            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                            " WHERE application_name LIKE 'underfoot-%' AND datname = current_database()"
+                        )
+                    time.sleep(0.02)
+            until(shard, "SELECT count(*) = 60 FROM report_cover", 30)
+            until(shard, "SELECT sum(stored) = 60 AND sum(received) = sum(stored) + sum(duplicate) FROM books")
+        finally:
+            stop.set()
+            thread.join(20)
+        assert not thread.is_alive()
+        assert shard.one("SELECT epoch FROM shards")["epoch"] > 2
+        assert shard.reasons("shard.session_lost") == []
 
 
 def test_broker_that_lost_its_sessions(own_stack: OwnStack) -> None:

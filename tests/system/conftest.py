@@ -77,6 +77,8 @@ def city(city_stack: Installation) -> Iterator[City]:
     before = dict(city_stack.environment)
     city_stack.environment |= own
     created = City(city_stack, own["UNDERFOOT_DATABASE_URL"], own["UNDERFOOT_MQTT_URL"])
+    for log in city_stack.folder.glob("*.log"):
+        log.unlink()
     try:
         created.forget_session()
         yield created

@@ -6,12 +6,18 @@ import random
 
 import pytest
 
-from alerts.breaker import LONGEST_BACKOFF_S, PROBE_EVERY_S, Breaker, SinkEvent, after, backoff_s, event
+from alerts import breaker
+from alerts.breaker import LONGEST_BACKOFF_S, PROBE_EVERY_S, Breaker, SinkEvent, backoff_s, event
 from alerts.channels.interface import BadMessage, Delivered, Outcome, Retry, SinkFailure
 
 FRESH = Breaker(0, 0.0)
 OPEN = Breaker(5, 0.0)
 GOOD = Delivered({})
+
+
+def after(before: Breaker, outcomes: list[Outcome], base_s: float = 0.0) -> Breaker:
+    """Without pauses between failures, unless they are asked for."""
+    return breaker.after(before, outcomes, base_s, random.Random(3))
 
 
 def test_four_failures_in_a_row_leave_it_shut_the_fifth_opens_it() -> None:
@@ -44,12 +50,24 @@ def test_a_busy_sink_pauses_and_has_not_failed() -> None:
     paused = after(FRESH, [Retry("429", after_s=7.0, against_sink=False)] * 9)
     assert paused == Breaker(0, 7.0)
     assert event(FRESH, paused) is None
+    assert after(Breaker(3, 4.0), [GOOD]) == FRESH, "a success ends the pause between failures"
     assert after(paused, [GOOD]) == Breaker(0, 7.0), "a success that was under way does not end the pause it asked for"
 
 
 def test_retry_after_of_a_failing_sink_is_kept_if_it_is_longer_than_the_probe() -> None:
     assert after(Breaker(4, 0.0), [Retry("503", after_s=120.0)]) == Breaker(5, 120.0)
     assert after(Breaker(4, 0.0), [Retry("503", after_s=1.0)]) == Breaker(5, PROBE_EVERY_S)
+
+
+def test_from_the_second_failure_in_a_row_on_the_sink_is_given_time() -> None:
+    assert after(FRESH, [Retry("500")], 1.0) == Breaker(1, 0.0), "one alone says little"
+    for failures, longest in ((1, 1.0), (2, 2.0), (3, 4.0)):
+        pauses = [
+            breaker.after(Breaker(failures, 0.0), [Retry("500")], 1.0, random.Random(seed)).closed_for_s
+            for seed in range(200)
+        ]
+        assert 0.0 <= min(pauses) < 0.1 * longest
+        assert 0.9 * longest < max(pauses) <= longest
 
 
 def test_backoff_doubles_with_full_jitter_up_to_five_minutes() -> None:
