@@ -23,6 +23,11 @@ class Item(NamedTuple):
     raw: bytes
     place: int = 0
 
+    @property
+    def packet(self) -> bytes:
+        """What the report is known by where it has no time of its own: its bytes, at this place of this packet."""
+        return self.raw + self.arrival.packet_id.to_bytes(2) + self.place.to_bytes(4)
+
 
 class Rejected(NamedTuple):
     """What could not be understood, whole: for an item of an array, `payload` is that item."""

@@ -20,7 +20,7 @@ class Rejection(StrEnum):
 
 MEANING: dict[Rejection, str] = {
     Rejection.unknown_topic: "the topic is not underfoot/v1/{area}/{family}/{device_id}/report",
-    Rejection.undecodable: "the payload is not JSON in UTF-8, or nested too deeply",
+    Rejection.undecodable: "the payload is not JSON in UTF-8, nested too deeply, or says a name twice, differently",
     Rejection.empty: "the payload is empty, or an array without items",
     Rejection.not_an_object: "the payload, or this item of its array, is not a JSON object",
     Rejection.values_missing: "the report has no `values` object",

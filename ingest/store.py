@@ -19,7 +19,7 @@ from alerts.outcome import Outcome
 from ingest.decode import Item
 from ingest.pack import copy_columns, pack
 from underfoot.families import FAMILIES
-from underfoot.reports import SUBSTITUTED, Reports
+from underfoot.reports import SUBSTITUTED, Reports, digest
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -94,16 +94,34 @@ def _not_seen(reports: Reports, recent: RecentKeys) -> Rows:
 
 
 def _redelivered(connection: Connection, reports: Reports, items: list[Item], rows: Rows) -> NDArray[np.bool_]:
-    """Which of `rows` are redeliveries of reports without a time of their own: DUP, and the same packet on record."""
-    suspects = [int(row) for row in rows if reports.substituted[row] and items[row].arrival.dup]
-    if not suspects:
-        return np.zeros(len(rows), np.bool_)
-    query = sql.SQL(statement("reports.already_substituted")).format(table=sql.Identifier(reports.family.table))
-    wanted = [
-        {"row": row, "device_key": int(reports.device_key[row]), "digest": int(reports.digest[row])} for row in suspects
-    ]
-    known = {row[0] for row in connection.execute(query, {"rows": Jsonb(wanted), "marks": int(SUBSTITUTED)})}
-    return np.isin(rows, list(known))
+    """Which of `rows` are redeliveries of reports filed under their receipt: DUP, and the same packet on record, or
+    before it in this batch. With `seq` one may look otherwise than it did at first: what a clock set back had said as
+    news is older than the newest by now, like backlog.
+    """
+    repeated = np.zeros(len(rows), np.bool_)
+    if not any(items[row].arrival.dup for row in rows):
+        return repeated
+    filed: set[tuple[int, int]] = set()
+    suspects = []
+    for place, row in enumerate(rows.tolist()):
+        substituted = bool(reports.substituted[row])
+        if not (substituted or (items[row].arrival.dup and reports.seq[row] is not None)):
+            continue
+        known_by = int(reports.digest[row]) if substituted else digest(items[row].packet)
+        packet = (int(reports.device_key[row]), known_by)
+        if not items[row].arrival.dup:
+            filed.add(packet)
+        elif packet in filed:
+            repeated[place] = True
+        else:
+            suspects.append({"row": place, "device_key": packet[0], "digest": packet[1]})
+            if substituted:
+                filed.add(packet)
+    if suspects:
+        query = sql.SQL(statement("reports.already_substituted")).format(table=sql.Identifier(reports.family.table))
+        params = {"rows": Jsonb(suspects), "marks": int(SUBSTITUTED)}
+        repeated[[place for (place,) in connection.execute(query, params)]] = True
+    return repeated
 
 
 def _copy_all(connection: Connection, everything: list[tuple[Reports, Rows]]) -> bool:

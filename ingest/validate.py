@@ -168,14 +168,10 @@ def _add_row(rows: _Rows, slot: int, item: Item, values: dict[str, Any]) -> None
         extra["report"] = {name: value for name, value in report.items() if name not in _OUR_OWN}
     if "values" in extra or "report" in extra:
         quality |= _FIELDS_UNKNOWN
-    # Without a time of its own, a report is the same as another only if it is the same place of the same packet.
-    raw = item.raw
-    if quality & _SUBSTITUTED:
-        raw += arrival.packet_id.to_bytes(2) + item.place.to_bytes(4)
     rows.items.append(item)
     rows.slot.append(slot)
     rows.ts_us.append(ts_us)
-    rows.digest.append(digest(raw))
+    rows.digest.append(digest(item.packet if quality & _SUBSTITUTED else item.raw))
     rows.quality.append(quality)
     rows.values.append(accepted.__dict__)
     rows.seq.append(seq)

@@ -111,7 +111,6 @@ KINDS: dict[str, _Make] = {
     "empty_array": _whole(lambda like, number: b"[" + f"{number:b}".translate(_BLANKS).encode() + b"]"),
     "missing_values": _whole(_missing_values),
     "values_not_an_object": _whole(lambda like, number: b'{"ts":null,"poison":%d,"values":[1,2]}' % number),
-    "lone_surrogate": _whole(lambda like, number: b'{"note":"\\ud800 %d",' % number + like.payload[1:]),
     "deep_nesting": _whole(
         lambda like, number: b'{"poison":%d,"values":' % number + b"[" * _DEEP + b"]" * _DEEP + b"}"
     ),
@@ -129,6 +128,7 @@ KINDS: dict[str, _Make] = {
     "error_code": _with(_spoil(-99_999)),
     "wrong_type": _with(_spoil({"value": "high"})),
     "huge_seq": _with(lambda report, number: report.update(seq=2**64 - 1 - number)),
+    "lone_surrogate": _with(_add_unknown("@"), literal=('"@"', '"\\ud800"')),
     "nul_character": _with(_add_unknown("a\u0000b\\u0000")),
 }
 """Kind → how it is made. docs/simulators.md lists them."""

@@ -76,7 +76,14 @@ def report(
 
 
 _COVERS = DEVICES["cover"]
-_PLAIN, _COUNTING, _CLOCKLESS, _WANDERING = _COVERS[:24], _COVERS[24:36], _COVERS[36:44], _COVERS[44:]
+_PLAIN, _COUNTING, _CLOCKLESS, _STEPPED, _WANDERING = (
+    _COVERS[:24],
+    _COVERS[24:36],
+    _COVERS[36:44],
+    _COVERS[44:50],
+    _COVERS[50:],
+)
+_STEP_MS = 8 * 3_600_000
 _ANALOGUE = DEVICES["rain"] + DEVICES["pipe"]
 
 
@@ -117,13 +124,13 @@ class Fleet:
     # what a decent device sends -------------------------------------------------------------------------------------
 
     def _single(self) -> Message:
-        clockless = _CLOCKLESS if self._clockless else []
+        clockless = _CLOCKLESS + _STEPPED if self._clockless else []
         device_id = self._random.choice(
             _PLAIN + _COUNTING + clockless + DEVICES["lamp"] + DEVICES["pump"] + DEVICES["road"] + _ANALOGUE
         )
         body = self._report(device_id, clockless=device_id in _CLOCKLESS)
         made = Message(topic(device_id), encoded(body))
-        if "ts" in body:
+        if "ts" in body and device_id not in _STEPPED:
             self._memory.append(made)
         return made
 
@@ -132,7 +139,11 @@ class Fleet:
         at_ms = None
         if not clockless:
             at_ms = body["ts"] = self._tick(device_id)
-        if device_id in _COUNTING:
+        if device_id in _STEPPED:
+            # Right once; since then the clock is hours behind, and only `seq` says that this is news.
+            at_ms = None
+            body["ts"] -= _STEP_MS if device_id in self._seq else 0
+        if device_id in _COUNTING + _STEPPED:
             body["seq"] = self._seq[device_id] = self._seq.get(device_id, 0) + 1
         body["values"] = self._values(device_id, at_ms)
         return body

@@ -96,8 +96,8 @@ def test_a_redelivered_message_is_stored_once_and_acknowledged_where_it_came_las
     message, without_time = cover(1, 1), report("cover-002", None, 2, open=False)
     with city.locked("report_cover"):
         first.publish(7, message)
-        first.publish(8, without_time)
-        until(lambda: waits_for(city, "report_cover"), "batch with the messages")
+        until(lambda: waits_for(city, "report_cover"), "batch with the first message")
+        first.publish(8, without_time)  # it will be in one batch with its own repeat
         first.drop()
         second = broker.accept(session_present=True)
         second.publish(7, message, dup=True)
@@ -107,6 +107,30 @@ def test_a_redelivered_message_is_stored_once_and_acknowledged_where_it_came_las
     until(lambda: city.value("SELECT sum(received) = 4 FROM books"), "all four in the books")
     assert city.rows("SELECT sum(redelivered), sum(stored), sum(duplicate) FROM books") == [(2, 2, 2)]
     assert stored_numbers(city) == {1: 1, 2: 1}
+
+
+def test_a_redelivered_report_of_a_stepped_clock_is_the_report_it_was(city: City, broker: FakeBroker) -> None:
+    """It was filed under its receipt, then its acknowledgement was lost: the repeat is known by its packet, not by the
+    time that it claims; and an hour that is long over raises nothing again."""
+    city.start("ingest")
+    first = broker.accept(session_present=False)
+    behind = now_ms() - 8 * 3_600_000
+    told = [
+        report("cover-001", now_ms(), 1, 1, open=False),
+        report("cover-001", behind, 2, 2, open=True),
+        report("cover-001", behind + 1000, 3, 3, open=False),
+    ]
+    for packet_id, message in enumerate(told, 1):
+        first.publish(packet_id, message)
+        acknowledges(first, packet_id)
+    assert city.open_alarms("cover-001") == {}
+    first.drop()
+    second = broker.accept(session_present=True)
+    for packet_id, message in enumerate(told, 1):
+        second.publish(packet_id, message, dup=True)
+        acknowledges(second, packet_id)
+    assert stored_numbers(city) == {1: 1, 2: 1, 3: 1}
+    assert city.open_alarms("cover-001") == {}
 
 
 def test_the_same_bytes_sent_again_without_a_time_are_news(city: City, broker: FakeBroker) -> None:

@@ -125,7 +125,7 @@ WHERE o.delivery_key = d.delivery_key AND o.state = 'owed' AND o.lease_until = d
 -- name: lock_breakers
 -- purpose: the breakers of sinks that something happened to, locked until the settlement commits
 SELECT sink_key, failures, coalesce(extract(epoch FROM open_until - now()), 0)::float8
-FROM sinks WHERE sink_key = ANY(%(sinks)s) ORDER BY sink_key FOR UPDATE;
+FROM sinks WHERE sink_key = ANY(%(sinks)s) ORDER BY sink_key FOR NO KEY UPDATE;
 
 -- name: put_breaker
 -- purpose: a sink's breaker after what happened to it

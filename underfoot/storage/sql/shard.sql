@@ -9,7 +9,8 @@ RETURNING epoch, shard_key, filters, session_known, caught_up_to;
 
 -- name: check_epoch
 -- purpose: the first act of each batch: no row means another one has taken over
-SELECT 1 FROM shards WHERE shard = %(shard)s AND epoch = %(epoch)s FOR UPDATE;
+-- NO KEY: whoever adds rows that name this shard (a ledger's import, a command for the inbox) is not waited for.
+SELECT 1 FROM shards WHERE shard = %(shard)s AND epoch = %(epoch)s FOR NO KEY UPDATE;
 
 -- name: session_known
 -- purpose: the shard's persistent session exists at the broker from now on
