@@ -92,7 +92,7 @@ def test_the_database_is_stopped(city: City, fleet: Fleet, seconds: float, per_s
 def test_the_database_is_killed(city: City, fleet: Fleet) -> None:
     ingest = city.start_ingest()
     with load(city, fleet.message, 500):
-        for _ in range(3):
+        for _ in range(2):
             before = evidence.stored_rows(city)
             until(lambda before=before: evidence.stored_rows(city) > before + 300, "load under way")
             city.installation.stop_server("postgres", "--kill")
@@ -186,7 +186,7 @@ def test_one_that_was_stopped_for_a_while_goes_on(city: City, fleet: Fleet) -> N
 
 
 def test_one_that_was_stopped_and_replaced_under_load(city: City, fleet: Fleet) -> None:
-    """SIGSTOP; meanwhile the server drops its lock's session, and the twin takes over. Then it wakes up in mid-work."""
+    """SIGSTOP; meanwhile the server gives its sessions up, and the twin takes over. Then it wakes up in mid-work."""
     first = city.start_ingest()
     epoch = city.value("SELECT epoch FROM shards")
     city.start("ingest", log="ingest-2.log")
@@ -194,12 +194,11 @@ def test_one_that_was_stopped_and_replaced_under_load(city: City, fleet: Fleet) 
         until(lambda: evidence.stored_rows(city) > 300, "load under way")
         time.sleep(city.random.uniform(0, 0.3))
         os.kill(first.pid, signal.SIGSTOP)
-        # As the server's own time-outs do when a machine vanishes: everything of that process.
+        # As the server's own time-outs do when a machine vanishes: all sessions of that process.
         city.do(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name IN ('underfoot-lock-main', 'underfoot-ingest-main')"
-            " AND backend_start < (SELECT updated_at FROM shards) + interval '1 second'"
-            " AND pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted)"
+            " AND (application_name = 'underfoot-ingest-main'"
+            " OR pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted))"
         )
         until(lambda: city.value("SELECT epoch FROM shards") == epoch + 1, "next tenure", 20)
         city.caught_up()

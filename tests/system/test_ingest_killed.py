@@ -11,10 +11,8 @@ import pytest
 from tests.system import evidence
 from tests.system.city import City, until
 from tests.system.fleet import Fleet
-from tests.system.platform import add_platform_sink
+from tests.system.platform import SINK, deliver_quickly, everything_is_delivered, standing_in
 from tests.system.publisher import load
-
-SINK = "platform"
 
 
 @pytest.mark.parametrize(
@@ -23,27 +21,31 @@ SINK = "platform"
     ids=["20 kills", "120 kills"],
 )
 def test_killed_at_random_moments_under_load(city: City, kills: int, per_second: int) -> None:
-    add_platform_sink(city, SINK, "http://127.0.0.1:9/events")
-    fleet = Fleet(seed=kills)
-    holders: set[int] = set()
-    city.start_ingest()  # before anything is sent: its session must exist
-    with load(city, fleet.message, per_second):
-        for _ in range(kills):
-            # One works, one waits: so that a kill costs half a second, not the start of a process.
-            city.start("ingest")
-            pid = until(lambda: _new_holder(city, holders), "new holder of the shard", 60, every=0.01)
-            holders.add(pid)
-            time.sleep(city.random.uniform(0, 0.8))
-            os.kill(pid, signal.SIGKILL)
-    city.caught_up(seconds=120)
+    deliver_quickly(city)
+    with standing_in(city) as platform:
+        fleet = Fleet(seed=kills)
+        holders: set[int] = set()
+        city.start_ingest()  # before anything is sent: its session must exist
+        with load(city, fleet.message, per_second):
+            for _ in range(kills):
+                # One works, one waits: so that a kill costs half a second, not the start of a process.
+                city.start("ingest")
+                pid = until(lambda: _new_holder(city, holders), "new holder of the shard", 60, every=0.01)
+                holders.add(pid)
+                time.sleep(city.random.uniform(0, 0.8))
+                os.kill(pid, signal.SIGKILL)
+        city.caught_up(seconds=120)
 
-    assert len(holders) == kills
-    evidence.everything_is_kept(city, fleet.sent)
-    books = evidence.the_books_balance(city, fleet.sent)
-    assert books["redelivered"] > 0, "no kill came between a commit and its acknowledgement, or before the commit"
-    evidence.the_alarms_are_right(city, fleet.sent)
-    evidence.the_record_is_whole(city)
-    assert evidence.everything_is_owed(city, SINK) > 100
+        assert len(holders) == kills
+        evidence.everything_is_kept(city, fleet.sent)
+        books = evidence.the_books_balance(city, fleet.sent)
+        assert books["redelivered"] > 0, "no kill came between a commit and its acknowledgement, or before the commit"
+        evidence.the_alarms_are_right(city, fleet.sent)
+        evidence.the_record_is_whole(city)
+        owed = evidence.everything_is_owed(city, SINK)
+        assert owed > 100
+        city.start("alerts")
+        assert everything_is_delivered(city, platform) == owed
 
 
 def _new_holder(city: City, known: set[int]) -> int | None:

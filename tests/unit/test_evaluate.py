@@ -447,7 +447,10 @@ def test_one_late_hazard_at_a_time_and_again_after_its_end() -> None:
     ]
 
 
-def test_second_hazard_of_a_device_is_answered_for_itself() -> None:
+@pytest.mark.parametrize(
+    "answers", [({"water_below_rim_m": 3.0}, {"open": False}), ({"open": False}, {"water_below_rim_m": 3.0})]
+)
+def test_second_hazard_of_a_device_is_answered_for_itself(answers: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """While one late hazard is open another rule's joins it: it ends when both have been answered."""
     bench = with_newest_at(100, OPEN, WATER, LATE)
     bench.judge(One(0, 40, {"water_below_rim_m": -0.5}, 101))
@@ -456,9 +459,9 @@ def test_second_hazard_of_a_device_is_answered_for_itself() -> None:
         (Reason.late_hazard, Condition.normal, Condition.active, "cover.overflow"),
         (Reason.late_hazard, Condition.active, Condition.active, "cover.open"),
     ]
-    bench.judge(One(0, 110, {"water_below_rim_m": 3.0}))
-    assert len(raised_late(bench)) == 2, "whether the cover is open nobody has said"
-    bench.judge(One(0, 111, {"open": False}))
+    bench.judge(One(0, 110, answers[0]))
+    assert len(raised_late(bench)) == 2, "of the other nobody has said anything"
+    bench.judge(One(0, 111, answers[1]))
     assert raised_late(bench)[2:] == [(Reason.newer_report_normal, Condition.active, Condition.normal, None)]
 
 
