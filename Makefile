@@ -33,10 +33,12 @@ check: $(INSTALLED) ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 test: setup check ## everything that a change must pass
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 tests/unit tests/integration
+	$(BIN)/python -m pytest -m "not long" tests/system
 
 test-long: setup ## the fault and fuzz tests at full count, up to an hour
-	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest
+	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest -n 2 tests/unit tests/integration
+	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest tests/system
 
 bench: setup ## a table and bench.json; ONLY=ingest runs one group
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))

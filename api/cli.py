@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from api import keys
 from api.keys import KeyExistsError, UnknownKeyError
@@ -63,13 +64,13 @@ def create(
 ) -> None:
     """Make a key and print its secret, this once."""
     if not _NAME.fullmatch(name):
-        err.print(f"[red]NAME = {name!r}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed[/red]", highlight=False)
+        err.print(Text(f"NAME = {name!r}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed", style="red"))
         raise typer.Exit(2)
     try:
         with _connect() as connection:
             key = keys.create(connection, name, role, _actor())
     except KeyExistsError as error:
-        err.print(f"[red]NAME: {error}[/red]", highlight=False)
+        err.print(Text(f"NAME: {error}", style="red"))
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(key.model_dump_json(indent=2))
@@ -102,7 +103,7 @@ def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json
         with _connect() as connection:
             key = keys.revoke(connection, name, _actor())
     except UnknownKeyError as error:
-        err.print(f"[red]NAME: {error}; `underfoot keys list` shows them[/red]", highlight=False)
+        err.print(Text(f"NAME: {error}; `underfoot keys list` shows them", style="red"))
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(key.model_dump_json(indent=2))

@@ -66,8 +66,11 @@ class Server:
         """Start it, detached from this process, its session and its terminal."""
         self._turn_log_over()
         with exclusive(self.lock, patience=5) as lock, self.log.open("ab") as log:
-            status = os.open(self.status_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # A file of its own: the bubblewrap of the server before may still write its exit code into the old one.
+            new = self.status_file.with_name(f"{self.status_file.name}.new")
+            status = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
+                new.replace(self.status_file)
                 line = sandbox.command(rootfs, program, folder=self.folder, status_descriptor=status)
                 # setsid --fork leaves the server to process 1, so that its starter need not reap it.
                 subprocess.run(

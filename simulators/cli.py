@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from simulators.city import City, CityError
 from simulators.fleet import Fleet
@@ -275,7 +276,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (CityError, LedgerError, LoadError, MisbehaviourError, ScenarioError, ServeError, WireError) as error:
-        err.print(f"[red]{error}[/red]", highlight=False)
+        err.print(Text(str(error), style="red"))
         raise typer.Exit(2) from None
 
 

@@ -17,6 +17,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 from typer.main import get_group
 
 from underfoot import __version__
@@ -79,7 +80,7 @@ def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For prog
         return
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "origin", "meaning")
     for row in rows:
-        table.add_row(row["name"], row["value"], row["origin"], row["meaning"])
+        table.add_row(*(Text(row[column]) for column in ("name", "value", "origin", "meaning")))
     out.print(table)
 
 
@@ -108,8 +109,8 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except (SettingsError, MigrationError) as error:
-        err.print(f"[red]{error}[/red]", highlight=False)
+        err.print(Text(str(error), style="red"))
         raise SystemExit(2) from None
     except psycopg.OperationalError as error:
-        err.print(f"[red]The database does not answer: {str(error).strip()}[/red]", highlight=False)
+        err.print(Text(f"The database does not answer: {str(error).strip()}", style="red"))
         raise SystemExit(1) from None

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from alerts import delivery_cli
 from alerts.delivery_cli import commands
 from tests.integration.owing import Owing, dispatching, eventually
 from tests.integration.receivers import OK, Receiver, Reply, refusing
@@ -18,7 +20,7 @@ from tests.integration.receivers import OK, Receiver, Reply, refusing
 
 class Command:
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(commands, [*arguments], env={"COLUMNS": "300"})
+        result = CliRunner().invoke(commands, [*arguments])
         assert result.exit_code == code, (result.output, result.exception)
         return result.output
 
@@ -30,6 +32,7 @@ class Command:
 def command(database: str, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("UNDERFOOT_DATABASE_URL", database)
     monkeypatch.setenv("UNDERFOOT_DELIVERY_TIMEOUT_S", "1")
+    monkeypatch.setattr(delivery_cli, "out", Console(width=300))
     return Command()
 
 

@@ -54,8 +54,8 @@ def test_killed_at_random_moments_while_deliveries_flow(city: City, kills: int, 
 def _holder(city: City, before: int | None = None) -> int | None:
     """The server's process that holds the lock of `underfoot alerts`, once it is another than `before`."""
     found = city.rows(
-        "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' AND l.granted"
-        " WHERE a.datname = current_database() AND a.application_name = 'underfoot-lock-alerts'"
+        "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+        " AND a.datname = current_database() AND a.application_name = 'underfoot-lock-alerts'"
     )
     return found[0][0] if found and found[0][0] != before else None
 
