@@ -2,7 +2,7 @@
 
 Nearly every report changes nothing. So each rule is first judged over the whole batch by NumPy; only the devices whose
 value crosses a limit, or that have something on its way, go report by report through `transition`. `judge` changes
-nothing here: it returns an `Outcome`, which `apply` takes over once it is committed.
+nothing here: it returns an `Outcome`, which `apply` takes over with the transaction that records it.
 """
 
 from __future__ import annotations
