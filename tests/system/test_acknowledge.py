@@ -217,3 +217,21 @@ def test_one_that_was_fenced_off_stores_nothing_and_acknowledges_nothing(city: C
     assert stored_numbers(city) == {1: 1}
     until(lambda: "held by another process" in city.log("ingest-1"), "the first one waiting")
     assert city.value("SELECT epoch FROM shards") == epoch + 1
+
+
+def test_the_epoch_alone_is_a_fence(city: City, broker: FakeBroker) -> None:
+    """Its lock still seems its own, but a successor has begun: the next batch is rolled back and forgotten."""
+    city.start("ingest")
+    old = broker.accept(session_present=False)
+    until(lambda: city.value("SELECT session_known FROM shards"), "session on record")
+    city.do("UPDATE shards SET epoch = epoch + 1")
+    message = cover(1, 1)
+    old.publish(7, message)
+    new = broker.accept(session_present=True)
+    assert old.closed.wait(10)
+    assert 7 not in old.acknowledged
+    assert not stored_numbers(city)
+    new.publish(7, message, dup=True)
+    acknowledges(new, 7)
+    assert stored_numbers(city) == {1: 1}
+    assert city.value("SELECT sum(received) FROM books") == 1

@@ -76,6 +76,14 @@ def scenarios() -> list[Scenario]:
             # Its clock is past the time that it had claimed: the next word makes it certain.
             .says(True, lambda: now_ms() + 4 * _MINUTE + 50 * _SECOND, RED)
         )
+        for name in ("+8 h", "1970"):
+            # Not believed in the first place: what follows with the right time is no older than it.
+            made.append(
+                Scenario(f"{name}, then corrected, {seq}", counts)
+                .says(False, CLOCKS[name], NONE)
+                .says(True, now_ms, RED)
+                .says(False, now_ms, NONE)
+            )
         made.append(
             Scenario(f"the newest first, then the backlog, {seq}", False)
             .says(False, lambda: began, NONE)
