@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from dataclasses import dataclass
 
 from underfoot.settings import SettingsError
+
+_LOWEST, _EPHEMERAL = 20_000, 32_768
+_given: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,10 @@ def refusal(port: int) -> str | None:
 
 
 def any_free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and stays so until its server starts, or starts again: from below the range in which the
+    kernel finds ports for connections, and none that was given before."""
+    while True:
+        port = _LOWEST + secrets.randbelow(_EPHEMERAL - _LOWEST)
+        if port not in _given and refusal(port) is None:
+            _given.add(port)
+            return port

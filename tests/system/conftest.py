@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from tests.system.city import PROBE_S, City, write_ledger
-from tests.system.installation import Installation, installed
+from tests.system.installation import Installation, installed, ports_to_keep
 
 _numbers = itertools.count(1)
 
@@ -48,6 +48,7 @@ def running_stack(installation: Installation) -> Installation:
 def city_stack() -> Iterator[Installation]:
     """A stack whose database `underfoot` holds the small city's ledger, and from now on is only copied."""
     with installed() as created:
+        created.environment |= ports_to_keep()
         created.run("up")
         ledger = created.folder / "ledger.csv"
         write_ledger(ledger)

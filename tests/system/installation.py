@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -105,8 +106,18 @@ def installed() -> Iterator[Installation]:
             created.end()
 
 
+def ports_to_keep() -> dict[str, str]:
+    """Settings for servers that will be stopped and started again: on ports that nobody else takes meanwhile."""
+    return {name: str(free_port()) for name in ("UNDERFOOT_POSTGRES_PORT", "UNDERFOOT_MQTT_PORT")}
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below the range from which the kernel takes ports for connections, and for whoever asks for any."""
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

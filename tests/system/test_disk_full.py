@@ -17,7 +17,7 @@ import pytest
 from tests.system import evidence
 from tests.system.city import PROBE_S, City, until, write_ledger
 from tests.system.fleet import Fleet
-from tests.system.installation import COMMAND, Installation
+from tests.system.installation import COMMAND, Installation, ports_to_keep
 from tests.system.platform import SINK, add_platform_sink
 from tests.system.publisher import load
 
@@ -81,7 +81,7 @@ class SmallDisk:
 @contextmanager
 def on_a_small_disk(installation: Installation, folder: str, room_kb: int) -> Iterator[tuple[City, SmallDisk]]:
     """A city whose server keeps `folder` of its data directory there."""
-    installation.environment["UNDERFOOT_PROBE_INTERVAL_S"] = str(PROBE_S)
+    installation.environment |= {"UNDERFOOT_PROBE_INTERVAL_S": str(PROBE_S), **ports_to_keep()}
     installation.run("up")
     ledger = installation.folder / "ledger.csv"
     write_ledger(ledger)
