@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from ingest.arrival import Arrival
 from ingest.reasons import Rejection
-from ingest.subscribe import Arrival
 from underfoot.reports import canonical
 
 

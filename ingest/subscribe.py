@@ -15,29 +15,18 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingest.arrival import Arrival
+
 log = logging.getLogger(__name__)
 
 _READ_AHEAD = 256 * 1024
-
-
-class Arrival(NamedTuple):
-    """A message as it came: `generation` is its connection's, without which its packet id means nothing."""
-
-    topic: str
-    payload: bytes
-    packet_id: int
-    qos: int
-    dup: bool
-    retain: bool
-    received_us: int
-    generation: int
 
 
 class _BufferedSocket:

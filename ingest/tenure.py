@@ -9,23 +9,18 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from alerts.outcome import RuleInForce, Transition
-from alerts.record import Recorder, state_from_json, withdrawn
-from alerts.rulebook import install_shipped, rule_as_last_known, rules_in_force
+from alerts.outcome import RuleInForce
+from alerts.rulebook import install_shipped, rules_in_force
+from ingest.load import is_open, load_state
 from ingest.registry import Registry
 from ingest.store import RecentKeys, create_staging
-from underfoot.alarms import Condition, SubjectKind
+from underfoot.alarms import SubjectKind
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -108,91 +103,14 @@ def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
         registry=registry,
         recent=RecentKeys(),
         caught_up_us=microseconds(caught_up_to) if caught_up_to is not None else 0,
-        session_alarm_open=_is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
+        session_alarm_open=is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
     )
-    _load_newest(tenure)
-    _load_windows(tenure)
-    _load_conditions(tenure)
-    _load_open(tenure)
+    load_state(tenure)
     connection.commit()
     create_staging(connection)
     connection.commit()
     log.info("shard %s: epoch %d, %d devices, %d rules", shard, epoch, len(registry.by_id), len(rules))
     return tenure
-
-
-def _is_open(connection: Connection, subject_kind: SubjectKind, subject_key: int, rule_id: str) -> bool:
-    params = {"subject_kind": subject_kind, "subject_key": subject_key, "rule_id": rule_id}
-    return connection.execute(statement("alarms.is_open"), params).fetchone() is not None
-
-
-def _load_newest(tenure: Tenure) -> None:
-    for device_key, ts, received_at, seq in tenure.connection.execute(
-        statement("registry.latest_of_shard"), {"shard": tenure.shard}
-    ):
-        known = tenure.registry.by_key[device_key]
-        known.family.evaluator.newest_us[known.slot] = microseconds(ts)
-        known.family.evaluator.last_received_us[known.slot] = microseconds(received_at)
-        if seq is not None:
-            known.family.newest_seq[known.slot] = seq
-
-
-def _load_windows(tenure: Tenure) -> None:
-    """What rules that sum over time go on summing: back from each device's newest report, however long ago that was."""
-    for devices in tenure.registry.families.values():
-        for name, longest_us in devices.evaluator.longest_window_us.items():
-            query = sql.SQL(statement("registry.recent_amounts")).format(
-                table=sql.Identifier(devices.family.table), field=sql.Identifier(name)
-            )
-            params = {"shard": tenure.shard, "span": timedelta(microseconds=longest_us)}
-            for device_key, ts, amount in tenure.connection.execute(query, params):
-                slot = tenure.registry.by_key[device_key].slot
-                devices.evaluator.windows.setdefault((name, slot), []).append((microseconds(ts), amount))
-
-
-def _load_conditions(tenure: Tenure) -> None:
-    """The engine's memory; what belongs to a rule no longer in force is ended with that reason."""
-    over: list[Transition] = []
-    dropped = []
-    tenure.connection.execute(statement("alarms.adopt_conditions"), {"shard": tenure.shard})
-    rows = tenure.connection.execute(statement("alarms.load_conditions"), {"shard": tenure.shard}).fetchall()
-    for device_key, rule_id, stored in rows:
-        known = tenure.registry.by_key[device_key]
-        level = known.family.evaluator.levels.get(rule_id)
-        if level is not None:
-            level.put(known.slot, state_from_json(stored, len(level.limits.reach)))
-            continue
-        over.append(_withdrawn(tenure, device_key, rule_id, state_from_json(stored).condition))
-        dropped.append({"subject_key": device_key, "rule_id": rule_id})
-    Recorder(tenure.connection).record(over)
-    if dropped:
-        tenure.connection.execute(statement("alarms.drop_conditions"), {"rows": Jsonb(dropped)})
-
-
-def _load_open(tenure: Tenure) -> None:
-    """Open episodes of rules that keep no condition: devices offline, late hazards."""
-    over: list[Transition] = []
-    params: dict[str, Any] = {
-        "shard": tenure.shard,
-        "rule_ids": [rule_id for rule_id, in_force in tenure.rules.items() if in_force.rule.kind == "level"],
-    }
-    for device_key, rule_id, condition, of_rules in tenure.connection.execute(
-        statement("alarms.load_open_device_episodes"), params
-    ).fetchall():
-        known = tenure.registry.by_key[device_key]
-        in_force = tenure.rules.get(rule_id)
-        if in_force is None:
-            over.append(_withdrawn(tenure, device_key, rule_id, Condition(condition)))
-        elif in_force.rule.kind == "no_data":
-            known.family.evaluator.offline.add(known.slot)
-        elif in_force.rule.kind == "late_hazard":
-            known.family.evaluator.late[known.slot] = frozenset(of_rules)
-    Recorder(tenure.connection).record(over)
-
-
-def _withdrawn(tenure: Tenure, device_key: int, rule_id: str, before: Condition) -> Transition:
-    rule = rule_as_last_known(tenure.connection, rule_id)
-    return withdrawn(device_key, rule, before, time.time_ns() // 1000)
 
 
 def watch_lock(tenure: Tenure) -> list[str]:

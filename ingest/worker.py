@@ -15,12 +15,13 @@ import psycopg
 from alerts.outcome import Outcome
 from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
+from ingest.arrival import Arrival
 from ingest.decode import Item, Rejected, decode
 from ingest.quarantine import quarantine
 from ingest.reasons import Rejection
 from ingest.registry import FamilyDevices
 from ingest.store import keys_of, put_latest, store
-from ingest.subscribe import Arrival, Session
+from ingest.subscribe import Session
 from ingest.tenure import Tenure, TenureLostError, hold, watch_lock
 from ingest.validate import Judged, unknown_ids, validate
 from underfoot.alarms import Reason, SubjectKind

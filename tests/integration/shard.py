@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from ingest.subscribe import Arrival
+from ingest.arrival import Arrival
 from ingest.tenure import Tenure, hold
 from ingest.worker import Worker
 from underfoot.settings import Settings

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ingest.arrival import Arrival
 from ingest.decode import decode
 from ingest.registry import Registry
-from ingest.subscribe import Arrival
 from ingest.validate import validate
 from simulators import poison
 from simulators.city import City

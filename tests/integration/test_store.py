@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.arrival import Arrival
 from ingest.decode import Item
 from ingest.store import RecentKeys, Stored, create_staging, keys_of, store
-from ingest.subscribe import Arrival
 from tests.integration.shard import FAMILY, SECOND, Shard, shard_of
 from tests.unit.batches import One, reports
 from tests.unit.payloads import payloads, topics

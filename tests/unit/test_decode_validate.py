@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from alerts.outcome import RuleInForce
 from alerts.rules import shipped_pack
+from ingest.arrival import Arrival
 from ingest.decode import Item, Rejected, decode
 from ingest.reasons import MEANING, Rejection
 from ingest.registry import Registry
-from ingest.subscribe import Arrival
 from ingest.validate import Judged, event_time, storable, unknown_ids, validate
 from tests.unit.payloads import COVER, any_json, payloads, topics
 from underfoot.reports import Quality, Reports, canonical

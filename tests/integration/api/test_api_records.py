@@ -132,7 +132,7 @@ def test_books_in_total_with_the_balance(city: Served) -> None:
 
 def test_books_that_do_not_balance_are_told(city: Served) -> None:
     _books(city)
-    city.run("ALTER TABLE books DROP CONSTRAINT books_check")
+    city.run("ALTER TABLE books DROP CONSTRAINT books_balance")
     city.run("UPDATE books SET stored = 7 WHERE shard = 'main' AND minute = '2026-07-01T00:03:00Z'")
     assert city.ok("/api/v1/books/totals")["balance"] == {"balanced": False, "difference": 2}
     # Two shards' mistakes do not make up for each other.
