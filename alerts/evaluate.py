@@ -63,10 +63,10 @@ class Evaluator:
 
     # registry -------------------------------------------------------------------------------------------------------
 
-    def add_devices(self, device_keys: list[int]) -> None:
+    def add_devices(self, device_keys: NDArray[np.int32]) -> None:
         """Slots for devices, in this order, after those there are."""
         more = len(device_keys)
-        self.device_key = np.concatenate([self.device_key, np.array(device_keys, np.int64)])
+        self.device_key = np.concatenate([self.device_key, device_keys.astype(np.int64)])
         self.newest_us = np.concatenate([self.newest_us, np.full(more, _NEVER)])
         self.last_received_us = np.concatenate([self.last_received_us, np.full(more, _NEVER)])
         self.baseline = {name: np.concatenate([values, np.zeros(more)]) for name, values in self.baseline.items()}
@@ -234,7 +234,7 @@ class Evaluator:
         """What is proven by nothing contrary having come until `until_us` (server's clock, all committed by then)."""
         outcome = Outcome()
         for level in self.levels.values():
-            for slot in np.flatnonzero(level.busy).tolist():
+            for slot in sorted(level.unsettled):
                 state = level.states[slot]
                 due = due_us(level.limits, state)
                 if due is None or due > until_us:
@@ -250,7 +250,7 @@ class Evaluator:
     @property
     def waits_for_silence(self) -> bool:
         """Something here will be proven by silence."""
-        return any(level.limits.by_silence and bool(level.busy.any()) for level in self.levels.values())
+        return any(level.limits.by_silence and bool(level.unsettled) for level in self.levels.values())
 
     def allowed_silence_us(self, interval_s: int) -> int | None:
         if self.no_data is None:

@@ -36,6 +36,8 @@ class Level:
         self.level = np.zeros(0, np.int8)
         self.busy = np.zeros(0, np.bool_)
         self.states: dict[int, State] = {}
+        self.unsettled: set[int] = set()
+        """Slots with something on its way; `busy` says the same by slot."""
 
     def grow(self, slots: int) -> None:
         more = slots - len(self.level)
@@ -45,6 +47,7 @@ class Level:
     def put(self, slot: int, state: State) -> None:
         self.level[slot] = state.level
         self.busy[slot] = not state.settled
+        (self.unsettled.discard if state.settled else self.unsettled.add)(slot)
         if state == NORMAL:
             self.states.pop(slot, None)
         else:

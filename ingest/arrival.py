@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Origin(NamedTuple):
@@ -30,6 +30,9 @@ class Arrival(NamedTuple):
     received_us: int
     generation: int
     origin: Origin | None = None
+    content: dict[str, Any] | None = None
+    """The payload, where it has been read ahead and is plainly a JSON object; `raw`: its canonical bytes."""
+    raw: bytes = b""
 
     @property
     def source(self) -> str:

@@ -1,27 +1,54 @@
-"""Decode: from a message's bytes to the reports in it. Nothing is judged yet."""
+"""Decode: from a message's bytes to the reports in it. Nothing is judged yet.
+
+Protocol v1's JSON is decoded here; what comes under any other topic, or from a device whose ledger entry declares
+another codec, by the codec for it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import orjson
 from pydantic_core import from_json
 
 from ingest.arrival import Arrival
+from ingest.codecs.contract import Codec, Decoded
+from ingest.contradiction import again, contradiction, deeper_than, more_names, said_twice
 from ingest.reasons import Rejection
+from ingest.registry import NOBODY, Registry
 from underfoot.reports import canonical
+from underfoot.topics import parse_device_topic, parse_forwarded_topic, parse_report_topic
+
+LARGEST = 256 * 1024
+"""How long a message may be, in bytes."""
+
+DEEPEST = 32
+"""How deep a report may be nested."""
+
+
+class Claim(NamedTuple):
+    """Whose report this is, by its message: to be held against the ledger. What is None is not claimed."""
+
+    device_id: str
+    area: str | None = None
+    family: str | None = None
+    gateway_id: str | None = None
 
 
 class Item(NamedTuple):
-    """One report of a message, still as JSON. `payload` is its bytes as they came (re-encoded, where it was one of an
-    array), `raw` its canonical bytes, `place` where in the array it stood."""
+    """One report of a message, still as JSON. `payload` is its bytes as they came (re-encoded, where it was one of
+    several), `raw` its canonical bytes, `place` where among them it stood. `handle` is its device's in the registry,
+    where the topic is one whose device has been heard before; else `claim` says whose it is."""
 
     arrival: Arrival
     report: dict[str, Any]
     payload: bytes
     raw: bytes
     place: int = 0
+    handle: int = NOBODY
+    claim: Claim | None = None
 
     @property
     def packet(self) -> bytes:
@@ -30,51 +57,125 @@ class Item(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """What could not be understood, whole: for an item of an array, `payload` is that item."""
+    """What could not be understood, whole: for one report of several, `payload` is that report. `vendor` is its
+    device's; `area`, `family` and `gateway_id` are what a codec found it to say of itself, where its topic does not."""
 
     arrival: Arrival
     payload: bytes
     reason: Rejection
     detail: str
     device_id: str | None = None
+    vendor: str | None = None
+    area: str | None = None
+    family: str | None = None
+    gateway_id: str | None = None
 
 
-class _Contradiction(dict[str, Any]):
-    """An object that says `name` twice, with different values: nobody can tell which of them is meant. Keeps both."""
-
-    def __init__(self, name: str, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.name = name
-        self._pairs = pairs
-
-    def items(self) -> Any:
-        return self._pairs
+class CodecChoice(Protocol):
+    def of(self, topic: str, declared: str | None) -> Codec | None:
+        """The codec for a topic that is none of a device that sends protocol v1's JSON."""
+        ...
 
 
-def decode(arrivals: Iterable[Arrival]) -> tuple[list[Item], list[Rejected]]:
+class NoCodecs:
+    def of(self, topic: str, declared: str | None) -> Codec | None:
+        return None
+
+
+def read_ahead(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """The payload, and its canonical bytes, where it is plainly a JSON object: what can be done with a message while
+    nobody knows yet whose it is. None: it needs a closer look."""
+    if len(payload) > LARGEST or payload.count(b"{") + payload.count(b"[") > DEEPEST:
+        return None, b""
+    try:
+        content = orjson.loads(payload)
+    except ValueError:
+        return None, b""
+    if type(content) is not dict:
+        return None, b""
+    raw = canonical(content)
+    # An exponent above 0: an integer of more than 64 bits may have become a float.
+    return (None, b"") if b"e+" in raw or more_names(payload, raw) else (content, raw)
+
+
+def decode(arrivals: Iterable[Arrival], registry: Registry, codecs: CodecChoice) -> tuple[list[Item], list[Rejected]]:
     """Every report in these messages, and what is none. An array is taken apart; each of its items stands alone."""
     items: list[Item] = []
     rejected: list[Rejected] = []
+    heard = registry.by_topic.get
     for arrival in arrivals:
-        try:
-            content = _read(arrival.payload)
-        except (ValueError, RecursionError) as error:
-            reason = Rejection.undecodable if arrival.payload else Rejection.empty
-            rejected.append(Rejected(arrival, arrival.payload, reason, str(error)))
-            continue
-        if isinstance(content, dict):
-            raw = canonical(content)
-            again = _again(arrival.payload) if _more_names(arrival.payload, raw) else content
-            if again is not content and (name := _contradiction(again)) is not None:
-                rejected.append(Rejected(arrival, arrival.payload, Rejection.undecodable, _said_twice(name)))
-                continue
-            items.append(Item(arrival, content, arrival.payload, raw))
-        elif isinstance(content, list):
-            _take_apart(arrival, content, items, rejected)
+        handle = heard(arrival.topic, NOBODY)
+        claim = _claim(arrival.topic, registry) if handle == NOBODY else None
+        if handle == NOBODY and claim is None:
+            declared = registry.declared.get(_device_id(arrival.topic))
+            _by_codec(arrival, codecs.of(arrival.topic, declared), items, rejected)
+        elif arrival.content is not None:
+            items.append(Item(arrival, arrival.content, arrival.payload, arrival.raw, 0, handle, claim))
         else:
-            detail = f"JSON of type {type(content).__name__}"
-            rejected.append(Rejected(arrival, arrival.payload, Rejection.not_an_object, detail))
+            _look_closer(arrival, handle, claim, items, rejected)
     return items, rejected
+
+
+def _look_closer(
+    arrival: Arrival, handle: int, claim: Claim | None, items: list[Item], rejected: list[Rejected]
+) -> None:
+    payload = arrival.payload
+
+    def reject(reason: Rejection, detail: str) -> None:
+        rejected.append(Rejected(arrival, payload, reason, detail))
+
+    if len(payload) > LARGEST:
+        return reject(Rejection.too_large, f"{len(payload)} bytes; at most {LARGEST}")
+    try:
+        content = _read(payload)
+    except (ValueError, RecursionError) as error:
+        return reject(Rejection.undecodable if payload else Rejection.empty, str(error))
+    if deeper_than(content, DEEPEST):
+        return reject(Rejection.nested_too_deep, f"more than {DEEPEST} levels")
+    if isinstance(content, list):
+        return _take_apart(arrival, content, handle, claim, items, rejected)
+    if not isinstance(content, dict):
+        return reject(Rejection.not_an_object, f"JSON of type {type(content).__name__}")
+    raw = canonical(content)
+    if more_names(payload, raw) and (name := contradiction(again(payload))) is not None:
+        return reject(Rejection.undecodable, said_twice(name))
+    items.append(Item(arrival, content, payload, raw, 0, handle, claim))
+    return None
+
+
+def claims(arrivals: Iterable[Arrival], registry: Registry) -> list[Claim]:
+    """Whose the reports are whose topics say so, and have not been heard yet."""
+    heard = registry.by_topic
+    fresh = {arrival.topic for arrival in arrivals}.difference(heard)
+    parsed = (parse_device_topic(topic) for topic in sorted(fresh))
+    return [Claim(topic.device_id, topic.area, topic.family) for topic in parsed if topic is not None]
+
+
+def _claim(topic: str, registry: Registry) -> Claim | None:
+    """Whose report it is, where it is protocol v1's JSON; None: a codec knows. What another shard has forwarded is
+    JSON, whatever its device sends."""
+    parsed = parse_report_topic(topic)
+    if parsed is None or parsed.device_id in registry.declared:
+        parsed = parse_forwarded_topic(topic)
+    return Claim(parsed.device_id, parsed.area, parsed.family) if parsed is not None else None
+
+
+def _device_id(topic: str) -> str:
+    parsed = parse_device_topic(topic)
+    return parsed.device_id if parsed is not None else ""
+
+
+def _by_codec(arrival: Arrival, codec: Codec | None, items: list[Item], rejected: list[Rejected]) -> None:
+    if codec is None:
+        rejected.append(Rejected(arrival, arrival.payload, Rejection.unknown_topic, arrival.topic))
+        return
+    for place, found in enumerate(codec(arrival)):
+        if isinstance(found, Decoded):
+            claim = Claim(found.device_id, found.area, found.family, found.gateway_id)
+            raw = canonical(found.report)
+            items.append(Item(arrival, found.report, found.payload, raw, place, NOBODY, claim))
+        else:
+            rejected.append(Rejected(arrival, found.payload, found.reason, found.detail, found.device_id))
 
 
 def _read(payload: bytes) -> Any:
@@ -88,49 +189,20 @@ def _read(payload: bytes) -> Any:
         return json.loads(payload)
 
 
-def _take_apart(arrival: Arrival, content: list[Any], items: list[Item], rejected: list[Rejected]) -> None:
+def _take_apart(
+    arrival: Arrival, content: list[Any], handle: int, claim: Claim | None, items: list[Item], rejected: list[Rejected]
+) -> None:
     if not content:
         rejected.append(Rejected(arrival, arrival.payload, Rejection.empty, "an array without items"))
         return
     raws = [canonical(report) for report in content]
-    again = _again(arrival.payload) if _more_names(arrival.payload, b"[" + b",".join(raws) + b"]") else content
-    for place, (report, raw, said) in enumerate(zip(content, raws, again, strict=True)):
+    said_again = again(arrival.payload) if more_names(arrival.payload, b"[" + b",".join(raws) + b"]") else content
+    for place, (report, raw, said) in enumerate(zip(content, raws, said_again, strict=True)):
         if not isinstance(report, dict):
             detail = f"an item of type {type(report).__name__}"
             rejected.append(Rejected(arrival, raw, Rejection.not_an_object, detail))
-        elif again is not content and (name := _contradiction(said)) is not None:
+        elif said_again is not content and (name := contradiction(said)) is not None:
             whole = json.dumps(said, separators=(",", ":")).encode()
-            rejected.append(Rejected(arrival, whole, Rejection.undecodable, _said_twice(name)))
+            rejected.append(Rejected(arrival, whole, Rejection.undecodable, said_twice(name)))
         else:
-            items.append(Item(arrival, report, raw, raw, place))
-
-
-def _more_names(payload: bytes, raw: bytes) -> bool:
-    """Whether a payload may have more names than were taken from it; at no cost where it is canonical but for order."""
-    return len(payload) != len(raw) and payload.count(b'":') + payload.count(b'" :') > raw.count(b'":')
-
-
-def _again(payload: bytes) -> Any:
-    """Decoded once more, with a `_Contradiction` for each object that contradicts itself."""
-
-    def judged(pairs: list[tuple[str, Any]]) -> Any:
-        said: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in said and said[name] != value:
-                return _Contradiction(name, pairs)
-            said[name] = value
-        return said
-
-    return json.loads(payload, object_pairs_hook=judged)
-
-
-def _contradiction(value: Any) -> str | None:
-    """The name that stands twice anywhere in it."""
-    if isinstance(value, _Contradiction):
-        return value.name
-    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((name for part in inner if (name := _contradiction(part)) is not None), None)
-
-
-def _said_twice(name: str) -> str:
-    return f"{name!r} stands there twice with different values"
+            items.append(Item(arrival, report, raw, raw, place, handle, claim))

@@ -11,6 +11,7 @@ import psycopg
 from alerts.evaluate import Evaluator
 from alerts.outcome import Outcome, Transition
 from alerts.record import failure
+from ingest.arrival import Arrival, Origin
 from ingest.registry import Known
 from ingest.tenure import Tenure
 from underfoot.alarms import Condition, Reason, SubjectKind
@@ -32,8 +33,36 @@ class Command:
         self.said = "done"
 
 
-def take(tenure: Tenure) -> list[tuple[int, str, dict[str, Any]]]:
-    return tenure.connection.execute(statement("shard.take_inbox"), {"shard": tenure.shard}).fetchall()
+MOST_AT_ONCE = 2000
+
+
+class Waiting:
+    """What the inbox held: messages, which go the way of all messages, and commands."""
+
+    def __init__(self) -> None:
+        self.messages: list[Arrival] = []
+        self.commands: list[tuple[int, str, dict[str, Any]]] = []
+
+    @property
+    def more(self) -> bool:
+        """There may be more than was taken."""
+        return len(self.messages) + len(self.commands) >= MOST_AT_ONCE
+
+
+def take(tenure: Tenure) -> Waiting:
+    waiting = Waiting()
+    params = {"shard": tenure.shard, "most": MOST_AT_ONCE}
+    for inbox_key, kind, payload, body in tenure.connection.execute(statement("inbox.take"), params):
+        if kind == "message":
+            waiting.messages.append(_arrival(inbox_key, payload, body))
+        else:
+            waiting.commands.append((inbox_key, kind, payload))
+    return waiting
+
+
+def _arrival(inbox_key: int, payload: dict[str, Any], body: bytes) -> Arrival:
+    origin = Origin(inbox_key, payload["source"], payload["vendor"], payload["quarantine_key"])
+    return Arrival(payload["topic"], body, 0, 0, False, False, payload["received_us"], 0, origin)
 
 
 def carry_out(tenure: Tenure, row: tuple[int, str, dict[str, Any]], now_us: int) -> Command:
@@ -49,10 +78,13 @@ def carry_out(tenure: Tenure, row: tuple[int, str, dict[str, Any]], now_us: int)
     return command
 
 
-def consumed(tenure: Tenure, commands: Iterable[Command]) -> None:
-    for command in commands:
-        params = {"inbox_key": command.inbox_key, "outcome": command.said}
-        tenure.connection.execute(statement("shard.consumed"), params)
+def consumed(tenure: Tenure, waiting: Waiting, commands: Iterable[Command]) -> None:
+    """All of it is done, in this transaction."""
+    outcomes = {arrival.origin.inbox_key: "done" for arrival in waiting.messages if arrival.origin is not None}
+    outcomes |= {command.inbox_key: command.said for command in commands}
+    if outcomes:
+        params = {"inbox_keys": list(outcomes), "outcomes": list(outcomes.values())}
+        tenure.connection.execute(statement("inbox.consumed"), params)
 
 
 def _timers(tenure: Tenure, command: Command, _now_us: int) -> None:
@@ -68,7 +100,7 @@ def _silent(tenure: Tenure, command: Command, _now_us: int) -> None:
     """Devices that the database has not heard of for too long; judged again by what this shard has heard."""
     raised = 0
     for device_key in command.payload["device_keys"]:
-        known = tenure.registry.by_key.get(int(device_key))
+        known = tenure.registry.by_key(int(device_key))
         if known is None:
             continue
         since_us = _silent_since(tenure, known)
@@ -84,9 +116,9 @@ def _silent(tenure: Tenure, command: Command, _now_us: int) -> None:
 
 def _silent_since(tenure: Tenure, known: Known) -> int | None:
     devices = known.family
-    allowed = devices.evaluator.allowed_silence_us(devices.interval_s[known.slot])
+    allowed = devices.evaluator.allowed_silence_us(int(devices.interval_s[known.slot]))
     heard = int(devices.evaluator.last_received_us[known.slot])
-    since_us = max(heard, devices.registered_us[known.slot])
+    since_us = max(heard, int(devices.registered_us[known.slot]))
     if allowed is None or since_us + allowed >= tenure.caught_up_us:
         return None
     return since_us
@@ -121,7 +153,7 @@ def _close(tenure: Tenure, command: Command, now_us: int) -> None:
             {"ts_us": now_us, "received_us": now_us, "field": "", "label": str(payload["reason"])},
         )
     )
-    known = tenure.registry.by_key.get(subject_key) if subject_kind == SubjectKind.device else None
+    known = tenure.registry.by_key(subject_key) if subject_kind == SubjectKind.device else None
     if known is not None:
         evaluator = known.family.evaluator
         command.outcomes.append((evaluator, evaluator.judge_closed(rule_id, known.slot)))

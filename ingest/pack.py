@@ -6,10 +6,9 @@ import struct
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from underfoot.families import Family
-from underfoot.reports import POSTGRES_EPOCH_US, Reports
+from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, Reports
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
@@ -27,58 +26,57 @@ def pack(reports: Reports) -> bytes:
     family = reports.family
     body = bytearray(_HEADER)
     present = np.stack([~np.isnan(reports.columns[name]) for name in family.fields], axis=1)
-    seq_present = np.array([seq is not None for seq in reports.seq], np.bool_)
-    pattern = np.packbits(np.column_stack([present, seq_present]), axis=1)
-    _, first, group = np.unique(pattern, axis=0, return_index=True, return_inverse=True)
-    seq = np.array([0 if value is None else value for value in reports.seq], np.int64)
+    counted = reports.seq != NO_SEQ
+    pattern = np.column_stack([present, counted]) @ (1 << np.arange(len(family.fields) + 1))
+    _, first, group = np.unique(pattern, return_index=True, return_inverse=True)
     for number, example in enumerate(first):
-        rows = np.flatnonzero(group.reshape(-1) == number)
-        fields = tuple(bool(there) for there in present[example])
-        _pack_alike(body, reports, rows, fields, seq if seq_present[example] else None)
+        alike = reports if len(first) == 1 else reports.take(np.flatnonzero(group == number))
+        _pack_alike(body, alike, tuple(present[example].tolist()), bool(counted[example]))
     body += _TRAILER
     return bytes(body)
 
 
-def _pack_alike(
-    body: bytearray, reports: Reports, rows: NDArray[np.intp], fields: tuple[bool, ...], seq: NDArray[np.int64] | None
-) -> None:
+def _pack_alike(body: bytearray, reports: Reports, fields: tuple[bool, ...], has_seq: bool) -> None:
     family = reports.family
-    table = np.zeros(len(rows), _row_type(family, fields, seq is not None))
-    table["count"] = len(family.fields) + 7
-    for name in table.dtype.names or ():
-        if name.startswith("length "):
-            table[name] = table.dtype[name.removeprefix("length ")].itemsize
-        elif name.startswith("null "):
-            table[name] = -1
-    table["device_key"] = reports.device_key[rows]
-    table["ts"] = reports.ts_us[rows] - POSTGRES_EPOCH_US
-    table["digest"] = reports.digest[rows]
-    table["received_at"] = reports.received_us[rows] - POSTGRES_EPOCH_US
-    table["quality"] = reports.quality[rows]
+    table = np.full(len(reports), _blank_row(family, fields, has_seq))
+    table["device_key"] = reports.device_key
+    table["ts"] = reports.ts_us - POSTGRES_EPOCH_US
+    table["digest"] = reports.digest
+    table["received_at"] = reports.received_us - POSTGRES_EPOCH_US
+    table["quality"] = reports.quality
     for name, there in zip(family.fields, fields, strict=True):
         if there:
-            table[f"value {name}"] = reports.columns[name][rows]
-    if seq is not None:
-        table["seq"] = seq[rows]
-    if all(reports.extra[row] is None for row in rows):
-        tails = np.full(len(rows), -1, ">i4")
-        whole = np.zeros(len(rows), [("row", table.dtype), ("extra", ">i4")])
-        whole["row"] = table
-        whole["extra"] = tails
-        body += whole.tobytes()
-        return
+            table[f"value {name}"] = reports.columns[name]
+    if has_seq:
+        table["seq"] = reports.seq
     packed = table.tobytes()
+    if not any(reports.extra):
+        body += packed
+        return
     size = table.dtype.itemsize
-    for place, row in enumerate(rows):
-        body += packed[place * size : (place + 1) * size]
-        extra = reports.extra[row]
+    for place, extra in enumerate(reports.extra):
+        row = packed[place * size : (place + 1) * size]
         # jsonb on the wire is a version byte and the text
-        body += _NULL if extra is None else struct.pack(">iB", len(extra) + 1, 1) + extra
+        body += row if extra is None else row[: -len(_NULL)] + struct.pack(">iB", len(extra) + 1, 1) + extra
 
 
 @cache
+def _blank_row(family: Family, fields: tuple[bool, ...], has_seq: bool) -> np.void:
+    """A row with the lengths of its values filled in, and no `extra`."""
+    row = np.zeros(1, _row_type(family, fields, has_seq))
+    row["count"] = len(family.fields) + 7
+    row["extra"] = -1
+    for name in row.dtype.names or ():
+        if name.startswith("length "):
+            row[name] = row.dtype[name.removeprefix("length ")].itemsize
+        elif name.startswith("null "):
+            row[name] = -1
+    blank: np.void = row[0]
+    return blank
+
+
 def _row_type(family: Family, fields: tuple[bool, ...], has_seq: bool) -> np.dtype[np.void]:
-    """A row with these fields, up to and without `extra`: a length before each value, −1 alone for a null."""
+    """A row with these fields and an `extra` that is null: a length before each value, −1 alone for a null."""
     parts: list[tuple[str, str]] = [("count", ">i2")]
 
     def there(name: str, wire: str) -> None:
@@ -98,4 +96,5 @@ def _row_type(family: Family, fields: tuple[bool, ...], has_seq: bool) -> np.dty
         there("seq", ">i8")
     else:
         parts.append(("null seq", ">i4"))
+    parts.append(("extra", ">i4"))
     return np.dtype(parts)

@@ -1,10 +1,14 @@
-"""The shard's devices in memory: who they are, and the newest thing each has said."""
+"""The shard's devices in memory: who they are, and the newest thing each has said.
+
+A million of them take some 200 bytes each: everything but their names is in arrays. A device's slot is its place in its
+family's arrays; its handle says family and slot in one number.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,97 +16,141 @@ from numpy.typing import NDArray
 from alerts.evaluate import Evaluator
 from alerts.outcome import RuleInForce
 from underfoot.families import FAMILIES, Family
-from underfoot.reports import microseconds
-from underfoot.storage.connect import Connection
-from underfoot.storage.statements import statement
+from underfoot.reports import NO_SEQ
 
-# Columns that the ledger answers where a device does not say: what its asset's class means for them.
-_BY_ASSET_KIND: dict[str, dict[str, float]] = {"0102": {"network": 0}, "0103": {"network": 1}, "0104": {"network": 1}}
+FAMILY_NAMES = tuple(FAMILIES)
+NOBODY = -1
+"""The handle of nobody."""
+
+SLOT_BITS = 28
+SLOT = (1 << SLOT_BITS) - 1
 
 
 @dataclass
 class FamilyDevices:
-    """The devices of one family. A device's slot is its place in every array here and in the evaluator's."""
+    """The devices of one family; arrays by slot. `newest_seq` is NO_SEQ where a device has never counted."""
 
     family: Family
     evaluator: Evaluator
-    device_id: list[str] = field(default_factory=list)
-    district: list[str] = field(default_factory=list)
-    interval_s: list[int] = field(default_factory=list)
-    registered_us: list[int] = field(default_factory=list)
-    newest_seq: dict[int, int] = field(default_factory=dict)
+    district: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    interval_s: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    registered_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    newest_seq: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    gateway_key: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    vendor_no: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     from_ledger: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.from_ledger = {column.name: np.zeros(0) for column in self.family.columns if column.choices}
 
+    def __len__(self) -> int:
+        return len(self.district)
 
-@dataclass(frozen=True, slots=True)
-class Known:
+
+class Known(NamedTuple):
+    """A device that this shard holds."""
+
     family: FamilyDevices
     slot: int
 
 
+class Elsewhere(NamedTuple):
+    """A device that another shard holds: what comes here for it is forwarded."""
+
+    shard: str
+    district: str
+    family: str
+    gateway_key: int
+    vendor: str
+
+
+@dataclass
+class DeviceRows:
+    """Devices of the ledger by column, in any order; `family` by its place in FAMILY_NAMES, `district` as a number,
+    `gateway_key` 0 for none, `vendor_no` its place in `vendors`."""
+
+    device_id: Sequence[str]
+    device_key: NDArray[np.int32]
+    family: NDArray[np.int16]
+    district: NDArray[np.int32]
+    interval_s: NDArray[np.int32]
+    registered_us: NDArray[np.int64]
+    gateway_key: NDArray[np.int32]
+    vendor_no: NDArray[np.int32]
+    vendors: Sequence[str]
+
+
 class Registry:
-    """Devices of one shard by device_id and by device_key. Grows as devices are registered."""
+    """Devices of one shard by device_id, by device_key and by topic. Grows as devices are registered."""
 
-    def __init__(self, shard: str, rules: list[RuleInForce]) -> None:
-        self._shard = shard
-        self.families = {name: FamilyDevices(family, Evaluator(family, rules)) for name, family in FAMILIES.items()}
-        self.by_id: dict[str, Known] = {}
-        self.by_key: dict[int, Known] = {}
-        self._seen_until: datetime | None = None
+    def __init__(self, rules: Iterable[RuleInForce]) -> None:
+        listed = list(rules)
+        self.families = {name: FamilyDevices(family, Evaluator(family, listed)) for name, family in FAMILIES.items()}
+        self.by_number = tuple(self.families[name] for name in FAMILY_NAMES)
+        self.by_id: dict[str, int] = {}
+        self.by_topic: dict[str, int] = {}
+        """Handles by report topic, of devices that have been heard and whose topic has been held against the ledger."""
+        self.declared: dict[str, str] = {}
+        """Codecs that the ledger declares, by device_id."""
+        self.elsewhere: dict[str, Elsewhere] = {}
+        self.gateways: dict[str, int] = {}
+        self.vendors: dict[str, int] = {}
+        self._by_key = np.full(1024, NOBODY, np.int32)
 
-    def refresh(self, connection: Connection) -> int:
-        """Take in devices registered or changed since the last time. Returns how many are new."""
-        params = {"shard": self._shard, "since": self._seen_until}
-        return self._take_in(connection.execute(statement("registry.devices_changed_since"), params).fetchall())
+    def __len__(self) -> int:
+        return len(self.by_id)
 
-    def look_up(self, connection: Connection, device_ids: list[str]) -> int:
-        """Ask for devices we do not know yet: one may have been registered a moment ago."""
-        params = {"shard": self._shard, "device_ids": device_ids}
-        return self._take_in(connection.execute(statement("registry.devices_named"), params).fetchall(), seen=False)
+    def at(self, handle: int) -> Known:
+        return Known(self.by_number[handle >> SLOT_BITS], handle & SLOT)
 
-    def _take_in(self, rows: list[tuple[Any, ...]], *, seen: bool = True) -> int:
-        fresh: dict[str, list[tuple[Any, ...]]] = {}
-        for row in rows:
-            device_key, device_id, family, district, interval_s, *_, updated_at = row
-            if seen and (self._seen_until is None or updated_at > self._seen_until):
-                self._seen_until = updated_at
-            known = self.by_key.get(device_key)
-            if known is None:
-                fresh.setdefault(family, []).append(row)
-            else:
-                known.family.district[known.slot] = district
-                known.family.interval_s[known.slot] = interval_s
-                self._describe(known, row)
-                self.by_id[device_id] = known
-        for family, new_rows in fresh.items():
-            self._append(self.families[family], new_rows)
-        return sum(len(new_rows) for new_rows in fresh.values())
+    def by_key(self, device_key: int) -> Known | None:
+        handle = int(self._by_key[device_key]) if 0 <= device_key < len(self._by_key) else NOBODY
+        return None if handle == NOBODY else self.at(handle)
 
-    def _append(self, devices: FamilyDevices, rows: list[tuple[Any, ...]]) -> None:
-        first = len(devices.device_id)
-        devices.evaluator.add_devices([row[0] for row in rows])
+    def slots_of(self, device_keys: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """By device_key, which family (place in FAMILY_NAMES) and which slot. All of them must be known."""
+        handles = self._by_key[device_keys]
+        return handles >> SLOT_BITS, handles & SLOT
+
+    def take_in(self, rows: DeviceRows) -> int:
+        """Devices that are new, or have changed. Returns how many are new."""
+        keys = rows.device_key
+        if len(keys) == 0:
+            return 0
+        if (most := int(keys.max())) >= len(self._by_key):
+            room = np.full(max(most + 1, 2 * len(self._by_key)) - len(self._by_key), NOBODY, np.int32)
+            self._by_key = np.concatenate([self._by_key, room])
+        vendor_no = self._numbers_of_vendors(rows)
+        new = self._by_key[keys] == NOBODY
+        for number, devices in enumerate(self.by_number):
+            fresh = np.flatnonzero(new & (rows.family == number))
+            if len(fresh):
+                first = len(devices)
+                self._append(devices, rows, fresh)
+                self._by_key[keys[fresh]] = (number << SLOT_BITS) + np.arange(first, len(devices), dtype=np.int32)
+        handles = self._by_key[keys]
+        for number, devices in enumerate(self.by_number):
+            of_family = np.flatnonzero(handles >> SLOT_BITS == number)
+            slots = handles[of_family] & SLOT
+            devices.district[slots] = rows.district[of_family]
+            devices.interval_s[slots] = rows.interval_s[of_family]
+            devices.gateway_key[slots] = rows.gateway_key[of_family]
+            devices.vendor_no[slots] = vendor_no[of_family]
+        self.by_id.update(zip(rows.device_id, handles.tolist(), strict=True))
+        if not new.all():
+            self.by_topic.clear()
+        return int(new.sum())
+
+    def _numbers_of_vendors(self, rows: DeviceRows) -> NDArray[np.int32]:
+        ours = [self.vendors.setdefault(vendor, len(self.vendors)) for vendor in rows.vendors]
+        return np.array(ours, np.int32)[rows.vendor_no]
+
+    def _append(self, devices: FamilyDevices, rows: DeviceRows, fresh: NDArray[np.intp]) -> None:
+        more = len(fresh)
+        devices.evaluator.add_devices(rows.device_key[fresh])
+        devices.registered_us = np.concatenate([devices.registered_us, rows.registered_us[fresh]])
+        devices.newest_seq = np.concatenate([devices.newest_seq, np.full(more, NO_SEQ, np.int64)])
+        for name in ("district", "interval_s", "gateway_key", "vendor_no"):
+            setattr(devices, name, np.concatenate([getattr(devices, name), np.zeros(more, np.int32)]))
         for name, values in devices.from_ledger.items():
-            devices.from_ledger[name] = np.concatenate([values, np.full(len(rows), np.nan)])
-        for slot, row in enumerate(rows, first):
-            device_key, device_id, _, district, interval_s, *_ = row
-            devices.device_id.append(device_id)
-            devices.district.append(district)
-            devices.interval_s.append(interval_s)
-            devices.registered_us.append(microseconds(row[8]))
-            self.by_id[device_id] = self.by_key[device_key] = Known(devices, slot)
-            self._describe(self.by_key[device_key], row)
-
-    def _describe(self, known: Known, row: tuple[Any, ...]) -> None:
-        baseline, kind, attributes = row[5:8]
-        for name, values in known.family.evaluator.baseline.items():
-            values[known.slot] = float(baseline.get(name, 0.0))
-        said = _BY_ASSET_KIND.get(kind, {})
-        for name, values in known.family.from_ledger.items():
-            choice = attributes.get(name)
-            column = known.family.family.column[name]
-            values[known.slot] = (
-                column.choices.get(choice, said.get(name, np.nan)) if choice else said.get(name, np.nan)
-            )
+            devices.from_ledger[name] = np.concatenate([values, np.full(more, np.nan)])

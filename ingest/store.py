@@ -1,12 +1,13 @@
 """Store: new reports into their hypertable, once each, and no bad row at its neighbours' cost.
 
-The fast path is a binary COPY straight into the hypertable. Only a batch that holds a report the table already has goes
-by a staging table; only a batch that holds a row the database refuses is taken apart.
+What is newer than all that its device has in the table is surely new, and goes by binary COPY straight into the
+hypertable. Only what may be there already is asked for row by row; only what the database refuses is taken apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,18 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from alerts.outcome import Outcome
+from ingest.arrays import ElementType, as_array
 from ingest.decode import Item
 from ingest.pack import copy_columns, pack
-from underfoot.families import FAMILIES
-from underfoot.reports import SUBSTITUTED, Reports, digest
+from ingest.registry import FamilyDevices
+from underfoot.families import Family
+from underfoot.families.declaration import ColumnType
+from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, SUBSTITUTED, Reports, digest
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
 Rows = NDArray[np.intp]
 Key = tuple[int, int, int]
-
-
-class RecentKeys:
-    """The keys committed lately, so that most redeliveries are recognised without asking the database."""
-
-    def __init__(self, size: int = 100_000) -> None:
-        self._size = size
-        self._newer: set[Key] = set()
-        self._older: set[Key] = set()
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._newer or key in self._older
-
-    def add(self, keys: Iterable[Key]) -> None:
-        self._newer.update(keys)
-        if len(self._newer) > self._size:
-            self._older, self._newer = self._newer, set()
 
 
 class Stored:
@@ -53,44 +40,50 @@ class Stored:
         self.duplicates = 0
 
 
-def create_staging(connection: Connection) -> None:
-    """A staging table a family, for this session."""
-    for family in FAMILIES.values():
-        connection.execute(
-            sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS").format(
-                sql.Identifier(f"stage_{family.name}"), sql.Identifier(family.table)
-            )
-        )
-
-
-def store(connection: Connection, batch: Sequence[tuple[Reports, list[Item]]], recent: RecentKeys) -> list[Stored]:
-    """Put each family's reports into its table. Within the caller's transaction; the caller tells `recent` after it."""
+def store(connection: Connection, batch: Sequence[tuple[FamilyDevices, Reports, list[Item]]]) -> list[Stored]:
+    """Put each family's reports into its table, within the caller's transaction."""
     stored = [Stored() for _ in batch]
-    fresh = []
-    for reports, items in batch:
-        rows = _not_seen(reports, recent)
-        fresh.append(rows[~_redelivered(connection, reports, items, rows)])
-    everything = [(reports, rows) for (reports, _), rows in zip(batch, fresh, strict=True) if len(rows)]
-    all_new = _copy_all(connection, everything)
-    for (reports, _), rows, result in zip(batch, fresh, stored, strict=True):
-        if len(rows):
-            result.new = rows if all_new else np.sort(_insert(connection, reports, rows, result.refused))
+    known: list[Rows] = []
+    news: list[tuple[Reports, Rows]] = []
+    for devices, reports, items in batch:
+        surely = _surely_new(devices, reports, items)
+        news.append((reports, np.flatnonzero(surely)))
+        known.append(np.flatnonzero(~surely))
+    all_new = _copy_all(connection, news)
+    for (_, reports, items), (_, rows), doubtful, result in zip(batch, news, known, stored, strict=True):
+        result.new = rows if all_new else _insert(connection, reports, rows, result.refused)
+        if len(doubtful):
+            fresh = doubtful[~_redelivered(connection, reports, items, doubtful)]
+            fresh = _insert_new(connection, reports, _first_of_each(reports, fresh), result.refused)
+            result.new = np.sort(np.concatenate([result.new, fresh]))
         result.duplicates = len(reports) - len(result.new) - len(result.refused)
     return stored
 
 
-def keys_of(reports: Reports) -> list[Key]:
-    return list(zip(reports.device_key.tolist(), reports.ts_us.tolist(), reports.digest.tolist(), strict=True))
+def _surely_new(devices: FamilyDevices, reports: Reports, items: list[Item]) -> NDArray[np.bool_]:
+    """Reports newer than anything that their device has in the table, and the only ones of their time in this batch:
+    nobody needs to look for them. A redelivered packet may be on record under another time."""
+    surely: NDArray[np.bool_] = reports.ts_us > devices.evaluator.newest_us[reports.slot]
+    order = np.lexsort((reports.ts_us, reports.slot))
+    slot, ts_us = reports.slot[order], reports.ts_us[order]
+    same = (slot[1:] == slot[:-1]) & (ts_us[1:] == ts_us[:-1])
+    surely[order[1:][same]] = False
+    surely[order[:-1][same]] = False
+    surely[[row for row, item in enumerate(items) if item.arrival.dup]] = False
+    return surely
 
 
-def _not_seen(reports: Reports, recent: RecentKeys) -> Rows:
-    seen: set[Key] = set()
-    fresh: list[int] = []
-    for row, key in enumerate(keys_of(reports)):
-        if key not in seen and key not in recent:
-            seen.add(key)
-            fresh.append(row)
-    return np.array(fresh, np.intp)
+def keys_of(reports: Reports, rows: Rows) -> list[Key]:
+    return list(
+        zip(reports.device_key[rows].tolist(), reports.ts_us[rows].tolist(), reports.digest[rows].tolist(), strict=True)
+    )
+
+
+def _first_of_each(reports: Reports, rows: Rows) -> Rows:
+    first: dict[Key, int] = {}
+    for row, key in zip(rows.tolist(), keys_of(reports, rows), strict=True):
+        first.setdefault(key, row)
+    return np.array(list(first.values()), np.intp)
 
 
 def _redelivered(connection: Connection, reports: Reports, items: list[Item], rows: Rows) -> NDArray[np.bool_]:
@@ -105,7 +98,7 @@ def _redelivered(connection: Connection, reports: Reports, items: list[Item], ro
     suspects = []
     for place, row in enumerate(rows.tolist()):
         substituted = bool(reports.substituted[row])
-        if not (substituted or (items[row].arrival.dup and reports.seq[row] is not None)):
+        if not (substituted or (items[row].arrival.dup and reports.seq[row] != NO_SEQ)):
             continue
         known_by = int(reports.digest[row]) if substituted else digest(items[row].packet)
         packet = (int(reports.device_key[row]), known_by)
@@ -124,12 +117,13 @@ def _redelivered(connection: Connection, reports: Reports, items: list[Item], ro
     return repeated
 
 
-def _copy_all(connection: Connection, everything: list[tuple[Reports, Rows]]) -> bool:
+def _copy_all(connection: Connection, news: list[tuple[Reports, Rows]]) -> bool:
     """The fast path, under one savepoint; False where any row of any family is refused, and nothing is stored."""
     try:
         with connection.transaction():
-            for reports, rows in everything:
-                _copy(connection, reports.family.table, _taken(reports, rows))
+            for reports, rows in news:
+                if len(rows):
+                    _copy(connection, _taken(reports, rows))
     except (psycopg.DataError, psycopg.IntegrityError):
         return False
     return True
@@ -140,85 +134,120 @@ def _taken(reports: Reports, rows: Rows) -> Reports:
 
 
 def _insert(connection: Connection, reports: Reports, rows: Rows, refused: list[tuple[int, str]]) -> Rows:
+    """Rows that are surely new, of a batch that was refused; should one be there all the same, it is a duplicate."""
     try:
         with connection.transaction():
-            _copy(connection, reports.family.table, _taken(reports, rows))
-    except psycopg.errors.UniqueViolation:
-        pass
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
-        return _take_apart(connection, reports, rows, refused, error)
-    else:
+            _copy(connection, reports.take(rows))
+    except (psycopg.DataError, psycopg.IntegrityError):
+        return _insert_new(connection, reports, rows, refused)
+    return rows
+
+
+def _insert_new(connection: Connection, reports: Reports, rows: Rows, refused: list[tuple[int, str]]) -> Rows:
+    """What of these the table does not have yet; all keys in `rows` differ. A refused row stands alone in the end, by
+    halving: its neighbours are stored."""
+    if not len(rows):
         return rows
+    taken = reports.take(rows)
     try:
         with connection.transaction():
-            return _insert_new(connection, reports, rows)
+            inserted = set(connection.execute(_insert_query(reports.family), _parameters(taken, with_extra=True)))
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        return _take_apart(connection, reports, rows, refused, error)
+        if len(rows) == 1:
+            refused.append((int(rows[0]), str(error).strip()))
+            return rows[:0]
+        middle = len(rows) // 2
+        halves = [_insert_new(connection, reports, half, refused) for half in (rows[:middle], rows[middle:])]
+        return np.concatenate(halves)
+    return rows[[key in inserted for key in keys_of(reports, rows)]]
 
 
-def _take_apart(
-    connection: Connection, reports: Reports, rows: Rows, refused: list[tuple[int, str]], error: psycopg.Error
-) -> Rows:
-    """Halve until the refused row stands alone: its neighbours are stored."""
-    if len(rows) == 1:
-        refused.append((int(rows[0]), str(error).strip()))
-        return rows[:0]
-    middle = len(rows) // 2
-    halves = [_insert(connection, reports, half, refused) for half in (rows[:middle], rows[middle:])]
-    return np.concatenate(halves)
-
-
-def _insert_new(connection: Connection, reports: Reports, rows: Rows) -> Rows:
-    """By the staging table, which also tells which rows were new."""
-    stage = f"stage_{reports.family.name}"
-    _copy(connection, stage, reports.take(rows))
-    query = sql.SQL(statement("reports.insert_new")).format(
-        table=sql.Identifier(reports.family.table), stage=sql.Identifier(stage)
-    )
-    inserted = {(device_key, ts_us, number) for device_key, ts_us, number in connection.execute(query)}
-    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(stage)))
-    keys = keys_of(reports.take(rows))
-    return rows[[key in inserted for key in keys]]
-
-
-def _copy(connection: Connection, table: str, reports: Reports) -> None:
-    names = sql.SQL(", ").join(sql.Identifier(name) for name in copy_columns(reports.family))
-    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(sql.Identifier(table), names)
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
+def _copy(connection: Connection, reports: Reports) -> None:
+    with connection.cursor() as cursor, cursor.copy(_copy_query(reports.family)) as copy:
         copy.write(pack(reports))
 
 
 def put_latest(connection: Connection, judged: Iterable[tuple[Reports, Outcome]]) -> None:
     """Keep each device's newest values; a late report only says that the device has been heard."""
-    latest: list[dict[str, Any]] = []
-    heard: dict[int, dict[str, Any]] = {}
     for reports, outcome in judged:
-        latest += _latest(reports, np.array(outcome.latest_rows, np.intp))
-        for row in outcome.late_rows:
-            device_key = int(reports.device_key[row])
-            heard[device_key] = {"device_key": device_key, "received_us": int(reports.received_us[row])}
-    if latest:
-        connection.execute(statement("reports.put_latest"), {"rows": Jsonb(latest)})
-    if heard:
-        connection.execute(statement("reports.put_heard"), {"rows": Jsonb(list(heard.values()))})
+        family = reports.family
+        if outcome.latest_rows:
+            latest = reports.take(np.array(outcome.latest_rows, np.intp))
+            connection.execute(_latest_query(family), _parameters(latest, with_extra=False))
+        if outcome.late_rows:
+            heard = {int(reports.device_key[row]): int(reports.received_us[row]) for row in outcome.late_rows}
+            query = sql.SQL(statement("reports.put_heard")).format(table=sql.Identifier(family.latest_table))
+            connection.execute(query, {"device_keys": list(heard), "received_us": list(heard.values())})
 
 
-def _latest(reports: Reports, rows: Rows) -> list[dict[str, Any]]:
-    return [
-        {
-            "device_key": device_key,
-            "ts_us": ts_us,
-            "received_us": received_us,
-            "seq": reports.seq[row],
-            "quality": quality,
-            "values": {name: value for name, value in reports.values[row].items() if value is not None},
-        }
-        for row, device_key, ts_us, received_us, quality in zip(
-            rows.tolist(),
-            reports.device_key[rows].tolist(),
-            reports.ts_us[rows].tolist(),
-            reports.received_us[rows].tolist(),
-            reports.quality[rows].tolist(),
-            strict=True,
-        )
+# columns as parameters ----------------------------------------------------------------------------------------------
+
+_ELEMENT: dict[ColumnType, ElementType] = {
+    "real": "float4",
+    "double precision": "float8",
+    "boolean": "float4",
+    "smallint": "float4",
+}
+_VALUE: dict[ColumnType, str] = {
+    "real": "nullif({0}, 'NaN')",
+    "double precision": "nullif({0}, 'NaN')",
+    "boolean": "nullif({0}, 'NaN') <> 0",
+    "smallint": "nullif({0}, 'NaN')::smallint",
+}
+
+
+def _parameters(reports: Reports, *, with_extra: bool) -> list[Any]:
+    """In the order of `_row_source`."""
+    parameters = [
+        as_array(reports.device_key, "int4"),
+        as_array(reports.ts_us - POSTGRES_EPOCH_US, "timestamptz"),
+        as_array(reports.received_us - POSTGRES_EPOCH_US, "timestamptz"),
+        as_array(reports.quality, "int2"),
+        as_array(reports.seq, "int8"),
+        *(as_array(reports.columns[column.name], _ELEMENT[column.type]) for column in reports.family.columns),
     ]
+    if with_extra:
+        extra = [one.decode() if one is not None else None for one in reports.extra]
+        parameters += [as_array(reports.digest, "int4"), extra]
+    return parameters
+
+
+def _row_source(family: Family, *, with_extra: bool) -> sql.Composable:
+    """The parameters as rows, by unnest: device_key, ts, received_at, quality, seq, the fields; digest and extra."""
+    names = ["device_key", "ts", "received_at", "quality", "seq", *family.fields]
+    names += ["digest", "extra"] if with_extra else []
+    # psycopg knows the type of each array but that of the texts
+    places = [sql.SQL("%s")] * (len(names) - 1) + [sql.SQL("%s::text[]" if with_extra else "%s")]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    return sql.SQL("unnest({}) AS r ({})").format(sql.SQL(", ").join(places), columns)
+
+
+def _fields(family: Family) -> dict[str, sql.Composable]:
+    columns = [(column, sql.Identifier(column.name)) for column in family.columns]
+    return {
+        "fields": sql.SQL(", ").join(name for _, name in columns),
+        "values": sql.SQL(", ").join(sql.SQL(_VALUE[column.type]).format(name) for column, name in columns),
+        "keeps": sql.SQL(", ").join(sql.SQL("{0} = coalesce(EXCLUDED.{0}, l.{0})").format(name) for _, name in columns),
+        "no_seq": sql.Literal(NO_SEQ),
+    }
+
+
+@cache
+def _copy_query(family: Family) -> bytes:
+    names = sql.SQL(", ").join(map(sql.Identifier, copy_columns(family)))
+    query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(sql.Identifier(family.table), names)
+    return query.as_bytes()
+
+
+@cache
+def _insert_query(family: Family) -> bytes:
+    table, source = sql.Identifier(family.table), _row_source(family, with_extra=True)
+    query = sql.SQL(statement("reports.insert_new")).format(table=table, source=source, **_fields(family))
+    return query.as_bytes()
+
+
+@cache
+def _latest_query(family: Family) -> bytes:
+    table, source = sql.Identifier(family.latest_table), _row_source(family, with_extra=False)
+    query = sql.SQL(statement("reports.put_latest")).format(table=table, source=source, **_fields(family))
+    return query.as_bytes()

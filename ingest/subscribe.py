@@ -1,8 +1,8 @@
 """Subscribe: a shard's persistent MQTT session, read ahead, acknowledged by hand and only on its own connection.
 
 paho keeps the protocol; its socket is wrapped so that one `recv` fetches many packets and the PUBACKs of a batch leave
-in one write. The loop always reads (a client that stops reading misses its keepalive); what is unacknowledged, and so
-memory, is bounded by the broker's in-flight window.
+in one write, and the messages among them never pass through it (`packets`). The loop always reads (a client that stops
+reading misses its keepalive); what is unacknowledged, and so memory, is bounded by the broker's in-flight window.
 """
 
 from __future__ import annotations
@@ -11,47 +11,61 @@ import logging
 import selectors
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.arrival import Arrival
+from ingest.packets import ReadAhead, publishes, whole_packet
 
 log = logging.getLogger(__name__)
 
 _READ_AHEAD = 256 * 1024
+_PUBLISH = 3
+_PUBACK = np.dtype([("type", "u1"), ("length", "u1"), ("packet_id", ">u2")])
 
 
 class _BufferedSocket:
-    """A socket that reads ahead and gathers what is written. `pending()` is how paho asks whether bytes are waiting."""
+    """A socket between us and paho: it reads what we hand to it, and what it writes is gathered."""
 
     def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
-        self._in = b""
-        self._at = 0
+        self._for_paho = b""
+        self._ended = False
         self._out = bytearray()
 
+    def read(self) -> bytes | None:
+        """What has come, up to 256 KiB; None when nothing has. At the connection's end b"", and so for paho."""
+        try:
+            data = self._inner.recv(_READ_AHEAD)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError as error:
+            log.warning("broker: %s", error)
+            data = b""
+        self._ended = not data
+        return data
+
+    def hand_over(self, packet: bytes) -> None:
+        self._for_paho += packet
+
     def recv(self, size: int) -> bytes:
-        at = self._at
-        if at >= len(self._in):
-            self._in = self._inner.recv(_READ_AHEAD)
-            at = 0
-        piece = self._in[at : at + size]
-        self._at = at + len(piece)
+        """For paho: of the packets handed over."""
+        if not self._for_paho and not self._ended:
+            raise BlockingIOError
+        piece, self._for_paho = self._for_paho[:size], self._for_paho[size:]
         return piece
 
     def pending(self) -> int:
-        waiting = len(self._in) - self._at
-        if not waiting and isinstance(self._inner, ssl.SSLSocket):
-            return self._inner.pending()
-        return waiting
+        """What a TLS socket has decrypted already, and select does not see."""
+        return self._inner.pending() if isinstance(self._inner, ssl.SSLSocket) else 0
 
     def send(self, data: bytes | bytearray) -> int:
         self._out += data
@@ -97,7 +111,8 @@ class _Client(mqtt.Client):
 
 
 class Session:
-    """One persistent session, in a thread of its own. `watch` is another file to look at meanwhile (the lock's)."""
+    """One persistent session, in a thread of its own, which also reads payloads ahead (`read_ahead`)
+    while the writer waits for the database. `watch` is another file to look at meanwhile (the lock's)."""
 
     def __init__(
         self,
@@ -108,6 +123,7 @@ class Session:
         keepalive_s: int,
         in_flight: int,
         on_session: Callable[[bool], None],
+        read_ahead: ReadAhead,
         watch: tuple[int, Callable[[], None]] | None = None,
     ) -> None:
         self._url = urlsplit(mqtt_url)
@@ -115,6 +131,7 @@ class Session:
         self._keepalive_s = keepalive_s
         self._in_flight = in_flight
         self._on_session = on_session
+        self._read_ahead = read_ahead
         self._watch = watch
         self._client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -130,13 +147,14 @@ class Session:
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_disconnect = self._disconnected
-        self._client.on_message = self._arrived
         self._ready = threading.Condition()
         self._arrivals: list[Arrival] = []
         self._acknowledge: list[tuple[int, int]] = []
         self._publish: list[tuple[str, bytes]] = []
         self._poked = False
         self._generation = 0
+        self._unfinished = b""
+        self._received_us = 0
         self._online = False
         self._stop = False
         self._failure: BaseException | None = None
@@ -263,6 +281,7 @@ class Session:
 
     def _serve(self) -> None:
         buffered = self._client.buffered
+        self._unfinished = b""
         with selectors.DefaultSelector() as selector:
             selector.register(buffered, selectors.EVENT_READ, "socket")
             self._register_others(selector)
@@ -285,13 +304,37 @@ class Session:
                     self._client.loop_misc()
 
     def _read(self, buffered: _BufferedSocket) -> None:
+        data = buffered.read()
+        while data is not None:
+            self._take_in(buffered, data)
+            if not data or self._client.socket() is None or not buffered.pending():
+                return
+            data = buffered.read()
+
+    def _take_in(self, buffered: _BufferedSocket, data: bytes) -> None:
+        """Messages to us, everything else to paho, in the order in which they came."""
+        data = self._unfinished + data if self._unfinished else data
+        if not data:
+            self._client.loop_read()
+            return
+        at = 0
+        received_us = max(time.time_ns() // 1000, self._received_us + 1)
         while True:
-            result = self._client.loop_read()
-            if result != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None or not buffered.pending():
+            arrivals, at = publishes(data, at, received_us, self._generation, self._read_ahead)
+            if arrivals:
+                received_us = arrivals[-1].received_us + 1
+                with self._ready:
+                    self._arrivals += arrivals
+                    self._ready.notify()
+            end = whole_packet(data, at)
+            if not end or data[at] >> 4 == _PUBLISH:
                 break
-        with self._ready:
-            if self._arrivals:
-                self._ready.notify()
+            buffered.hand_over(data[at:end])
+            at = end
+            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
+                break
+        self._received_us = received_us - 1
+        self._unfinished = data[at:]
 
     def _send_gathered(self) -> None:
         with self._ready:
@@ -301,7 +344,9 @@ class Session:
             return
         packet_ids = [packet_id for generation, packet_id in acknowledge if generation == self._generation]
         if packet_ids:
-            self._client.buffered.send(b"".join(struct.pack(">BBH", 0x40, 2, packet_id) for packet_id in packet_ids))
+            pubacks = np.full(len(packet_ids), np.array((0x40, 2, 0), _PUBACK))
+            pubacks["packet_id"] = packet_ids
+            self._client.buffered.send(pubacks.tobytes())
         for topic, payload in publish:
             self._client.publish(topic, payload, qos=1)
 
@@ -336,21 +381,3 @@ class Session:
         self._online = False
         if not self._stop:
             log.warning("broker: connection lost")
-
-    def _arrived(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = message._topic.decode("utf-8", "backslashreplace")
-        arrival = Arrival(
-            topic,
-            bytes(message.payload),
-            message.mid,
-            message.qos,
-            message.dup,
-            message.retain,
-            time.time_ns() // 1000,
-            self._generation,
-        )
-        with self._ready:
-            self._arrivals.append(arrival)

@@ -17,9 +17,10 @@ import psycopg
 
 from alerts.outcome import RuleInForce
 from alerts.rulebook import install_shipped, rules_in_force
-from ingest.load import is_open, load_state
-from ingest.registry import Registry
-from ingest.store import RecentKeys, create_staging
+from ingest.arrays import allow_arrays
+from ingest.decode import CodecChoice, NoCodecs
+from ingest.load import LedgerView, is_open, load_state
+from ingest.registry import Known, Registry
 from underfoot.alarms import SubjectKind
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection, connect
@@ -44,10 +45,21 @@ class Tenure:
     lock: Connection
     connection: Connection
     rules: dict[str, RuleInForce]
-    registry: Registry
-    recent: RecentKeys
+    ledger: LedgerView
+    codecs: CodecChoice
     caught_up_us: int
     session_alarm_open: bool
+
+    @property
+    def registry(self) -> Registry:
+        return self.ledger.registry
+
+    def device(self, device_key: int) -> Known:
+        """One of this shard's devices, known to be one."""
+        known = self.registry.by_key(device_key)
+        if known is None:
+            raise TenureLostError(f"shard {self.shard}: device {device_key} is not among its devices")
+        return known
 
     def check(self) -> None:
         """The first act of each batch's transaction."""
@@ -73,6 +85,7 @@ def hold(database_url: str, shard: str, stop: threading.Event) -> Iterator[Tenur
         for channel in ("underfoot_inbox", "underfoot_registry", "underfoot_rules"):
             lock.execute(f"LISTEN {channel}")
         with connect(database_url, f"ingest-{shard}") as connection:
+            allow_arrays(connection)
             yield _load(lock, connection, shard)
 
 
@@ -89,8 +102,8 @@ def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
     epoch, shard_key, filters, session_known, caught_up_to = row
     install_shipped(connection)
     rules = rules_in_force(connection)
-    registry = Registry(shard, rules)
-    registry.refresh(connection)
+    ledger = LedgerView(shard, Registry(rules))
+    ledger.refresh(connection)
     tenure = Tenure(
         shard=shard,
         shard_key=shard_key,
@@ -100,16 +113,14 @@ def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
         lock=lock,
         connection=connection,
         rules={in_force.rule.rule_id: in_force for in_force in rules},
-        registry=registry,
-        recent=RecentKeys(),
+        ledger=ledger,
+        codecs=NoCodecs(),
         caught_up_us=microseconds(caught_up_to) if caught_up_to is not None else 0,
         session_alarm_open=is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
     )
     load_state(tenure)
     connection.commit()
-    create_staging(connection)
-    connection.commit()
-    log.info("shard %s: epoch %d, %d devices, %d rules", shard, epoch, len(registry.by_id), len(rules))
+    log.info("shard %s: epoch %d, %d devices, %d rules", shard, epoch, len(ledger.registry), len(rules))
     return tenure
 
 

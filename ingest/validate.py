@@ -1,25 +1,31 @@
 """Validate: from decoded reports to rows, each judged alone.
 
 A value that cannot be is set aside and the rest of its report lives; a report that cannot be anyone's is rejected
-whole. pydantic judges the values by the family's declaration; here is who sent them, and when it was.
+whole. What is plainly right is judged column by column (`shape`), everything else by the family's declaration itself.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ingest.decode import Item, Rejected
+from ingest.decode import Claim, Item, Rejected
 from ingest.reasons import Rejection
-from ingest.registry import FamilyDevices, Registry
+from ingest.registry import NOBODY, SLOT, SLOT_BITS, FamilyDevices, Registry
+from ingest.shape import plain_columns, plain_integers
+from ingest.whose import Forward, rejected, whose
 from underfoot.families import Values
 from underfoot.reports import (
+    NO_SEQ,
     SUBSTITUTED,
     TRUSTED_FUTURE_US,
     TRUSTED_PAST_US,
@@ -29,7 +35,6 @@ from underfoot.reports import (
     digest,
     microseconds,
 )
-from underfoot.topics import DEVICE_ID, parse_report_topic
 
 # Plain integers: an enum's own operators would cost more than all the rest of a report's judging.
 _TIME_ABSENT = int(Quality.time_absent)
@@ -43,139 +48,186 @@ _OUR_OWN = frozenset({"ts", "seq", "values"})
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
-class _Rows:
-    """The rows of one family as they gather."""
-
-    def __init__(self, devices: FamilyDevices) -> None:
-        self.devices = devices
-        self.items: list[Item] = []
-        self.slot: list[int] = []
-        self.ts_us: list[int] = []
-        self.digest: list[int] = []
-        self.quality: list[int] = []
-        self.values: list[dict[str, Any]] = []
-        self.seq: list[int | None] = []
-        self.extra: list[bytes | None] = []
-        self.newest: dict[int, tuple[int, int]] = {}
-
-    def reports(self) -> Reports:
-        family = self.devices.family
-        slot = np.array(self.slot, np.int32)
-        columns = {}
-        for name in family.fields:
-            column = np.array([values[name] for values in self.values], np.float64)
-            if name in self.devices.from_ledger:
-                column = np.where(np.isnan(column), self.devices.from_ledger[name][slot], column)
-            columns[name] = column
-        quality = np.array(self.quality, np.int16)
-        substituted = quality & _SUBSTITUTED != 0
-        return Reports(
-            family=family,
-            slot=slot,
-            device_key=self.devices.evaluator.device_key[slot].astype(np.int32),
-            ts_us=np.array(self.ts_us, np.int64),
-            received_us=np.array([item.arrival.received_us for item in self.items], np.int64),
-            digest=np.array(self.digest, np.int32),
-            substituted=substituted,
-            quality=quality,
-            columns=columns,
-            values=self.values,
-            seq=self.seq,
-            extra=self.extra,
-        )
-
-
 class Judged:
-    """A batch's reports by family, with the item each came from, and what was rejected."""
+    """A batch's reports by family, with the item each came from; what was rejected, and what is another shard's."""
 
     def __init__(self) -> None:
         self.families: list[tuple[FamilyDevices, Reports, list[Item]]] = []
         self.rejected: list[Rejected] = []
+        self.forward: list[Forward] = []
 
 
-def validate(items: Iterable[Item], registry: Registry) -> Judged:
+def validate(items: Sequence[Item], registry: Registry) -> Judged:
     judged = Judged()
-    rows: dict[str, _Rows] = {}
+    by_family: list[tuple[list[int], list[Item]]] = [([], []) for _ in registry.by_number]
     for item in items:
-        rejected = _judge(item, registry, rows)
-        if rejected is not None:
-            judged.rejected.append(rejected)
-    judged.families = [
-        (gathered.devices, gathered.reports(), gathered.items) for gathered in rows.values() if gathered.items
-    ]
+        handle = item.handle
+        if handle == NOBODY:
+            found = whose(item, registry)
+            if isinstance(found, Forward):
+                judged.forward.append(found)
+                continue
+            if isinstance(found, Rejected):
+                judged.rejected.append(found)
+                continue
+            handle = found
+        report, arrival = item.report, item.arrival
+        if type(report.get("values")) is not dict:
+            detail = f"values = {report.get('values')!r}"[:200]
+            judged.rejected.append(rejected(item, Rejection.values_missing, detail))
+        elif arrival.retain and event_time(report.get("ts"), arrival.received_us)[1]:
+            detail = f"ts = {report.get('ts')!r}"[:200]
+            judged.rejected.append(rejected(item, Rejection.retained_without_time, detail))
+        else:
+            slots, listed = by_family[handle >> SLOT_BITS]
+            slots.append(handle & SLOT)
+            listed.append(item)
+    for devices, (slots, listed) in zip(registry.by_number, by_family, strict=True):
+        if listed:
+            judged.families.append((devices, judge(devices, np.array(slots, np.int32), listed), listed))
     return judged
 
 
-def unknown_ids(items: Iterable[Item], registry: Registry) -> list[str]:
-    """device_ids in these items' topics that the registry does not know."""
-    known = registry.by_id
-    unknown = set()
-    for item in items:
-        parts = item.arrival.topic.split("/")
-        if len(parts) == 6 and parts[4] not in known and DEVICE_ID.fullmatch(parts[4]):
-            unknown.add(parts[4])
-    return sorted(unknown)
+def unknown_ids(claims: Iterable[Claim | None], registry: Registry) -> list[str]:
+    """device_ids that are claimed and that the registry does not know."""
+    known, elsewhere = registry.by_id, registry.elsewhere
+    return sorted(
+        {
+            claim.device_id
+            for claim in claims
+            if claim is not None and claim.device_id not in known and claim.device_id not in elsewhere
+        }
+    )
 
 
-def _judge(item: Item, registry: Registry, rows: dict[str, _Rows]) -> Rejected | None:
-    topic = parse_report_topic(item.arrival.topic)
-    if topic is None:
-        return _reject(item, Rejection.unknown_topic, item.arrival.topic)
-    known = registry.by_id.get(topic.device_id)
-    if known is None:
-        return _reject(item, Rejection.unknown_device, topic.device_id, topic.device_id)
-    family = known.family.family.name
-    if topic.family != family:
-        return _reject(item, Rejection.family_mismatch, f"topic says {topic.family}, it is {family}", topic.device_id)
-    if topic.area != known.family.district[known.slot]:
-        detail = f"topic says {topic.area}, it is in {known.family.district[known.slot]}"
-        return _reject(item, Rejection.area_mismatch, detail, topic.device_id)
-    values = item.report.get("values")
-    if not isinstance(values, dict):
-        return _reject(item, Rejection.values_missing, f"values = {values!r}"[:200], topic.device_id)
-    if item.arrival.retain and event_time(item.report.get("ts"), item.arrival.received_us)[1]:
-        return _reject(item, Rejection.retained_without_time, f"ts = {item.report.get('ts')!r}"[:200], topic.device_id)
-    gathered = rows.get(family)
-    if gathered is None:
-        gathered = rows[family] = _Rows(known.family)
-    _add_row(gathered, known.slot, item, values)
-    return None
+class _Rows:
+    """The rows of one family while they are judged. `extra` by row, of those few that have any."""
+
+    def __init__(self, devices: FamilyDevices, slot: NDArray[np.int32], items: Sequence[Item]) -> None:
+        reports = [item.report for item in items]
+        self.devices = devices
+        self.slot = slot
+        self.items = items
+        self.values: list[dict[str, Any]] = [report["values"] for report in reports]
+        self.received_us = np.array([item.arrival.received_us for item in items], np.int64)
+        self.quality = np.zeros(len(items), np.int16)
+        self.digest = np.fromiter((zlib.crc32(item.raw) for item in items), np.uint32, len(items)).view(np.int32)
+        self.extra: dict[int, dict[str, Any]] = {}
+        self.columns, self.doubtful = plain_columns(devices.family, self.values)
+        self._read_times(list(map(dict.get, reports, repeat("ts"))))
+        self._read_counts(list(map(dict.get, reports, repeat("seq"))))
+        self.doubtful |= np.fromiter(map(len, reports), np.int32, len(items)) != 2 + (self.seq != NO_SEQ)
+
+    def _read_times(self, said: list[Any]) -> None:
+        ts_ms, odd = plain_integers(said)
+        odd |= (ts_ms < -(10**15)) | (ts_ms > 10**15)
+        self.ts_us = np.where(odd, self.received_us, ts_ms) * np.where(odd, 1, 1000)
+        far = (self.ts_us < self.received_us - TRUSTED_PAST_US) | (self.ts_us > self.received_us + TRUSTED_FUTURE_US)
+        self.doubtful |= odd | far
+
+    def _read_counts(self, said: list[Any]) -> None:
+        unsaid = [seq is None for seq in said]
+        seq, odd = plain_integers([0 if none else seq for none, seq in zip(unsaid, said, strict=True)])
+        self.seq = np.where(np.array(unsaid, np.bool_) | odd, NO_SEQ, seq)
+        self.doubtful |= odd
+
+    def judge_doubtful(self) -> None:
+        """By the declaration itself, report by report."""
+        for row in np.flatnonzero(self.doubtful).tolist():
+            item = self.items[row]
+            report = item.report
+            extra: dict[str, Any] = {}
+            accepted, set_aside = judge_values(self.devices.family.model, report["values"])
+            ts_us, quality = event_time(report.get("ts"), item.arrival.received_us)
+            if self.seq[row] == NO_SEQ and report.get("seq") is not None:
+                extra["seq"] = report["seq"]
+            if set_aside:
+                quality |= _VALUES_SET_ASIDE
+                extra["set_aside"] = set_aside
+            if accepted.__pydantic_extra__:
+                extra["values"] = accepted.__pydantic_extra__
+            if not report.keys() <= _OUR_OWN:
+                extra["report"] = {name: value for name, value in report.items() if name not in _OUR_OWN}
+            if "values" in extra or "report" in extra:
+                quality |= _FIELDS_UNKNOWN
+            self.ts_us[row] = ts_us
+            self.quality[row] = quality
+            self.values[row] = accepted.__dict__
+            self.extra[row] = extra
+            for name, column in self.columns.items():
+                value = accepted.__dict__[name]
+                column[row] = np.nan if value is None else value
+
+    def find_clocks_set_back(self) -> None:
+        """A higher `seq` with an older time is news, no backlog, and filed under its receipt."""
+        counted = np.flatnonzero(self.seq != NO_SEQ)
+        if not len(counted):
+            return
+        slot, ts_us, seq = self.slot[counted], self.ts_us[counted], self.seq[counted]
+        newest_seq, newest_us = self.devices.newest_seq[slot], self.devices.evaluator.newest_us[slot]
+        suspect = (newest_seq != NO_SEQ) & (seq > newest_seq) & (ts_us < newest_us)
+        turn = np.argsort(slot, kind="stable")
+        backward = (slot[turn][1:] == slot[turn][:-1]) & (ts_us[turn][1:] < ts_us[turn][:-1])
+        if not suspect.any() and not backward.any():
+            return
+        newest: dict[int, tuple[int, int]] = {}
+        for row in counted[np.isin(slot, np.append(slot[suspect], slot[turn][1:][backward]))].tolist():
+            self._hold_against(row, newest)
+
+    def _hold_against(self, row: int, newest: dict[int, tuple[int, int]]) -> None:
+        slot, ts_us, seq = int(self.slot[row]), int(self.ts_us[row]), int(self.seq[row])
+        before = newest.get(slot)
+        if before is None and self.devices.newest_seq[slot] != NO_SEQ:
+            before = (int(self.devices.evaluator.newest_us[slot]), int(self.devices.newest_seq[slot]))
+        substituted = int(self.quality[row]) & _SUBSTITUTED
+        if before is not None and seq > before[1] and ts_us < before[0] and not substituted:
+            self.ts_us[row] = ts_us = int(self.received_us[row])
+            self.quality[row] |= _CLOCK_STEPPED
+        if before is None or seq > before[1] or ts_us >= before[0]:
+            newest[slot] = (ts_us, seq)
+
+    def reports(self) -> Reports:
+        family, slot = self.devices.family, self.slot
+        substituted = self.quality & _SUBSTITUTED != 0
+        for row in np.flatnonzero(substituted).tolist():
+            item = self.items[row]
+            self.digest[row] = digest(item.packet)
+            if item.report.get("ts") is not None:
+                self.extra.setdefault(row, {})["device_ts"] = item.report["ts"]
+        for name, values in self.devices.from_ledger.items():
+            column = self.columns[name]
+            self.columns[name] = np.where(np.isnan(column), values[slot], column)
+        extra: list[bytes | None] = [None] * len(slot)
+        for row, kept in self.extra.items():
+            extra[row] = storable(kept) if kept else None
+        return Reports(
+            family=family,
+            slot=slot,
+            device_key=self.devices.evaluator.device_key[slot].astype(np.int32),
+            ts_us=self.ts_us,
+            received_us=self.received_us,
+            digest=self.digest,
+            substituted=substituted,
+            quality=self.quality,
+            columns=self.columns,
+            values=self.values,
+            seq=self.seq,
+            extra=extra,
+        )
 
 
-def _reject(item: Item, reason: Rejection, detail: str, device_id: str | None = None) -> Rejected:
-    return Rejected(item.arrival, item.payload, reason, detail, device_id)
+def judge(
+    devices: FamilyDevices, slot: NDArray[np.int32], items: Sequence[Item], *, doubt_all: bool = False
+) -> Reports:
+    """The reports of one family's devices, in order of arrival; each has an object of values.
 
-
-def _add_row(rows: _Rows, slot: int, item: Item, values: dict[str, Any]) -> None:
-    report, arrival = item.report, item.arrival
-    extra: dict[str, Any] = {}
-    accepted, set_aside = judge_values(rows.devices.family.model, values)
-    ts_us, quality = event_time(report.get("ts"), arrival.received_us)
-    seq = report.get("seq")
-    if not isinstance(seq, int) or isinstance(seq, bool) or not -(2**63) <= seq < 2**63:
-        if seq is not None:
-            extra["seq"] = seq
-        seq = None
-    ts_us, quality = _stepped(rows, slot, ts_us, quality, seq, arrival.received_us)
-    if quality & _SUBSTITUTED and report.get("ts") is not None:
-        extra["device_ts"] = report["ts"]
-    if set_aside:
-        quality |= _VALUES_SET_ASIDE
-        extra["set_aside"] = set_aside
-    if accepted.__pydantic_extra__:
-        extra["values"] = accepted.__pydantic_extra__
-    if not report.keys() <= _OUR_OWN:
-        extra["report"] = {name: value for name, value in report.items() if name not in _OUR_OWN}
-    if "values" in extra or "report" in extra:
-        quality |= _FIELDS_UNKNOWN
-    rows.items.append(item)
-    rows.slot.append(slot)
-    rows.ts_us.append(ts_us)
-    rows.digest.append(digest(item.packet if quality & _SUBSTITUTED else item.raw))
-    rows.quality.append(quality)
-    rows.values.append(accepted.__dict__)
-    rows.seq.append(seq)
-    rows.extra.append(storable(extra) if extra else None)
+    `doubt_all` leaves every one of them to the declaration itself: the same comes out, more slowly.
+    """
+    rows = _Rows(devices, slot, items)
+    rows.doubtful |= doubt_all
+    rows.judge_doubtful()
+    rows.find_clocks_set_back()
+    return rows.reports()
 
 
 def judge_values(model: type[Values], values: dict[str, Any]) -> tuple[Values, dict[str, Any]]:
@@ -217,20 +269,6 @@ def _read_time(ts: Any) -> int | None:
         except (ValueError, OverflowError):
             return None
     return None
-
-
-def _stepped(rows: _Rows, slot: int, ts_us: int, quality: int, seq: int | None, received_us: int) -> tuple[int, int]:
-    """A clock that was set back: a higher `seq` with an older time is news, no backlog, and filed under its receipt."""
-    if seq is None:
-        return ts_us, quality
-    before = rows.newest.get(slot)
-    if before is None and slot in rows.devices.newest_seq:
-        before = (int(rows.devices.evaluator.newest_us[slot]), rows.devices.newest_seq[slot])
-    if before is not None and seq > before[1] and ts_us < before[0] and not quality & _SUBSTITUTED:
-        ts_us, quality = received_us, quality | _CLOCK_STEPPED
-    if before is None or seq > before[1] or ts_us >= before[0]:
-        rows.newest[slot] = (ts_us, seq)
-    return ts_us, quality
 
 
 def storable(extra: dict[str, Any]) -> bytes:

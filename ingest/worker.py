@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import orjson
 import psycopg
 
@@ -16,16 +18,19 @@ from alerts.outcome import Outcome
 from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
 from ingest.arrival import Arrival
-from ingest.decode import Item, Rejected, decode
-from ingest.quarantine import quarantine
+from ingest.decode import Item, Rejected, claims, decode, read_ahead
+from ingest.newcomers import note_newcomers
+from ingest.quarantine import Budget, Kept, quarantine, released
 from ingest.reasons import Rejection
 from ingest.registry import FamilyDevices
-from ingest.store import keys_of, put_latest, store
+from ingest.store import put_latest, store
 from ingest.subscribe import Session
 from ingest.tenure import Tenure, TenureLostError, hold, watch_lock
 from ingest.validate import Judged, unknown_ids, validate
+from ingest.whose import Forward
 from underfoot.alarms import Reason, SubjectKind
-from underfoot.reports import Reports, moment
+from underfoot.inbox import Message, post_messages
+from underfoot.reports import NO_SEQ, Reports, moment
 from underfoot.settings import Settings
 from underfoot.storage.statements import statement
 from underfoot.topics import probe_topic
@@ -63,8 +68,10 @@ class Worker:
             keepalive_s=settings.keepalive_s,
             in_flight=settings.in_flight,
             on_session=self._on_session,
+            read_ahead=read_ahead,
             watch=(tenure.lock.fileno(), self._on_lock),
         )
+        self._budget = Budget(settings.quarantine_rate_per_s, settings.quarantine_burst)
         self._probed_at = 0.0
         self._looked_at = 0.0
 
@@ -93,41 +100,49 @@ class Worker:
     def commit(self, arrivals: Sequence[Arrival], *, look_around: bool) -> None:
         """One batch, one transaction. When this returns, its messages may be acknowledged."""
         tenure = self._tenure
+        connection = tenure.connection
         probes = [arrival for arrival in arrivals if arrival.topic == self._probe_topic]
         messages = [arrival for arrival in arrivals if arrival.topic != self._probe_topic] if probes else arrivals
-        items, undecodable = decode(messages)
         done = _Committed()
-        with tenure.connection.transaction():
+        with connection.transaction():
             tenure.check()
-            self._know_newcomers(unknown_ids(items, tenure.registry))
+            waiting = inbox.take(tenure) if look_around else inbox.Waiting()
+            messages = [*waiting.messages, *messages] if waiting.messages else messages
+            self._follow_the_ledger()
+            self._know_newcomers(unknown_ids(claims(messages, tenure.registry), tenure.registry))
+            items, undecodable = decode(messages, tenure.registry, tenure.codecs)
+            self._know_newcomers(unknown_ids((item.claim for item in items), tenure.registry))
             judged = validate(items, tenure.registry)
             judged.rejected += undecodable
             self._store_and_evaluate(judged, done)
-            quarantined = quarantine(tenure.connection, tenure.shard, judged.rejected)
+            self._forward(judged.forward)
+            kept = quarantine(connection, tenure.shard, judged.rejected, self._budget)
+            note_newcomers(connection, kept.added, self._settings.newcomers_per_area)
+            released(connection, _understood(waiting.messages, judged))
             self._note_probes(probes)
             # Now, so that the commands are judged by what this batch says; should it fail, so does the tenure.
             self._apply(done)
             if look_around:
-                self._carry_out_commands()
+                self._carry_out_commands(waiting)
             if messages:
-                self._keep_books(messages, len(items) + len(undecodable), done, len(judged.rejected), quarantined)
+                self._keep_books(messages, len(items) + len(undecodable), done, kept, judged)
+        if waiting.more:
+            self._look_around.set()
 
     # its steps ------------------------------------------------------------------------------------------------------
 
-    def _know_newcomers(self, unknown: list[str]) -> None:
-        tenure = self._tenure
+    def _follow_the_ledger(self) -> None:
         if self._registry_changed.is_set():
             self._registry_changed.clear()
-            tenure.registry.refresh(tenure.connection)
+            self._tenure.ledger.refresh(self._tenure.connection)
+
+    def _know_newcomers(self, unknown: list[str]) -> None:
         if unknown:
-            tenure.registry.look_up(tenure.connection, unknown)
+            self._tenure.ledger.look_up(self._tenure.connection, unknown)
 
     def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
         connection = self._tenure.connection
-        batch = [(reports, items) for _, reports, items in judged.families]
-        for (devices, reports, items), stored in zip(
-            judged.families, store(connection, batch, self._tenure.recent), strict=True
-        ):
+        for (devices, reports, items), stored in zip(judged.families, store(connection, judged.families), strict=True):
             judged.rejected += [refused(items[row], detail) for row, detail in stored.refused]
             done.stored += len(stored.new)
             done.duplicates += stored.duplicates
@@ -144,6 +159,24 @@ class Worker:
         )
         put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
 
+    def _forward(self, forward: Sequence[Forward]) -> None:
+        """To the inbox of the shard that holds the device; the message is done with here."""
+        post_messages(
+            self._tenure.connection,
+            [
+                Message(
+                    shard=shard,
+                    topic=topic,
+                    body=item.raw,
+                    received_us=item.arrival.received_us,
+                    source=item.arrival.source,
+                    key=f"forward:{secrets.token_hex(16)}",
+                    quarantine_key=item.arrival.origin.quarantine_key if item.arrival.origin is not None else None,
+                )
+                for shard, topic, item in forward
+            ],
+        )
+
     def _note_probes(self, probes: Sequence[Arrival]) -> None:
         """Our own probe is back: all that the broker had when it was sent is in this transaction or an earlier one."""
         tenure = self._tenure
@@ -157,7 +190,7 @@ class Worker:
         if tenure.session_alarm_open:
             self._session_alarm(Reason.session_restored, raised=False)
 
-    def _carry_out_commands(self) -> None:
+    def _carry_out_commands(self, waiting: inbox.Waiting) -> None:
         """What does not come by MQTT, in its order; each command sees what the one before it has changed."""
         tenure = self._tenure
         for present in self._sessions[:]:
@@ -168,14 +201,14 @@ class Worker:
                 tenure.connection.execute(statement("shard.session_known"), {"shard": tenure.shard})
                 tenure.session_known = True
         commands = []
-        for row in inbox.take(tenure):
+        for row in waiting.commands:
             command = inbox.carry_out(tenure, row, time.time_ns() // 1000)
             Recorder(tenure.connection).record(command.transitions, command.actor)
             put_conditions(tenure.connection, tenure.shard, command.outcomes)
             for evaluator, outcome in command.outcomes:
                 evaluator.apply(outcome)
             commands.append(command)
-        inbox.consumed(tenure, commands)
+        inbox.consumed(tenure, waiting, commands)
 
     def _session_alarm(self, reason: Reason, *, raised: bool) -> None:
         tenure = self._tenure
@@ -192,17 +225,20 @@ class Worker:
         tenure.session_alarm_open = raised
 
     def _keep_books(
-        self, messages: Sequence[Arrival], reports: int, done: _Committed, rejected: int, quarantined: int
+        self, messages: Sequence[Arrival], reports: int, done: _Committed, kept: Kept, judged: Judged
     ) -> None:
         tenure = self._tenure
         params = {
             "shard": tenure.shard,
             "received": len(messages),
+            "by_inbox": sum(message.origin is not None for message in messages),
             "redelivered": sum(message.dup for message in messages),
             "unpacked": reports - len(messages),
             "stored": done.stored,
-            "duplicate": done.duplicates + rejected - quarantined,
-            "quarantined": quarantined,
+            "duplicate": done.duplicates + kept.duplicates,
+            "quarantined": kept.quarantined,
+            "forwarded": len(judged.forward),
+            "discarded": kept.discarded,
             "late": done.late,
         }
         tenure.connection.execute(statement("shard.keep_books"), params)
@@ -210,11 +246,9 @@ class Worker:
     def _apply(self, done: _Committed) -> None:
         for devices, reports, outcome in done.evaluated:
             devices.evaluator.apply(outcome, reports)
-            self._tenure.recent.add(keys_of(reports))
-            for row in outcome.latest_rows:
-                seq = reports.seq[row]
-                if seq is not None:
-                    devices.newest_seq[int(reports.slot[row])] = seq
+            latest = np.array(outcome.latest_rows, np.intp)
+            counted = latest[reports.seq[latest] != NO_SEQ]
+            devices.newest_seq[reports.slot[counted]] = reports.seq[counted]
 
     def _probe(self, now: float) -> None:
         """More often while a silence is on its way to being proof."""
@@ -249,6 +283,17 @@ class Worker:
 
 def refused(item: Item, detail: str) -> Rejected:
     return Rejected(item.arrival, item.payload, Rejection.rejected_by_database, detail)
+
+
+def _understood(messages: Sequence[Arrival], judged: Judged) -> set[int]:
+    """Of what was in quarantine, the keys of what is understood now, every part of it, by us."""
+    again = {key for one in judged.rejected if (key := _quarantine_key(one.arrival)) is not None}
+    again |= {key for one in judged.forward if (key := _quarantine_key(one.item.arrival)) is not None}
+    return {key for message in messages if (key := _quarantine_key(message)) is not None} - again
+
+
+def _quarantine_key(arrival: Arrival) -> int | None:
+    return arrival.origin.quarantine_key if arrival.origin is not None else None
 
 
 def _sent_us(probe: Arrival) -> int | None:

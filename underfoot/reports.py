@@ -18,6 +18,9 @@ from underfoot.families import Family
 POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01T00:00:00Z in microseconds since 1970: binary COPY counts from there."""
 
+NO_SEQ = -(2**63)
+"""Where a report, or a device, does not count."""
+
 TRUSTED_PAST_US = 7 * 86_400 * 1_000_000
 TRUSTED_FUTURE_US = 5 * 60 * 1_000_000
 
@@ -79,7 +82,8 @@ class Reports:
     """Judged reports of one family, by column; every array and list has one entry a report, in order of arrival.
 
     `slot` is the device's place in the shard's registry. Times are microseconds since 1970. A `column` holds float64,
-    NaN where the report did not carry the field (booleans 0/1). `substituted` marks a time that is the received time.
+    NaN where the report did not carry the field (booleans 0/1). `values` are the same as they were said, unsaid fields
+    left out or None; `seq` is NO_SEQ where there is none. `substituted` marks a time that is the received time.
     """
 
     family: Family
@@ -92,7 +96,7 @@ class Reports:
     quality: NDArray[np.int16]
     columns: dict[str, NDArray[np.float64]]
     values: list[dict[str, Any]]
-    seq: list[int | None]
+    seq: NDArray[np.int64]
     extra: list[bytes | None]
 
     def __len__(self) -> int:
@@ -111,6 +115,6 @@ class Reports:
             quality=self.quality[rows],
             columns={name: column[rows] for name, column in self.columns.items()},
             values=[self.values[row] for row in rows],
-            seq=[self.seq[row] for row in rows],
+            seq=self.seq[rows],
             extra=[self.extra[row] for row in rows],
         )

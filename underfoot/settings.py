@@ -120,6 +120,26 @@ class Settings(BaseSettings):
         le=60,
         description="How often a shard sends itself a probe, which proves what is caught up (seconds)",
     )
+    push_max_bytes: int = Field(
+        262_144, ge=1024, le=16_777_216, description="Longest body of an HTTP push that is taken (bytes)"
+    )
+    inbox_keep_h: float = Field(
+        48,
+        ge=1,
+        description="How long a consumed inbox row is kept, and so for how long the same push again is known (hours)",
+    )
+    quarantine_rate_per_s: float = Field(
+        200,
+        ge=0,
+        description="Rejected messages of one reason and source that are kept per second in the long run;"
+        " what comes beyond is counted, not kept",
+    )
+    quarantine_burst: int = Field(
+        10_000, ge=1, description="Rejected messages of one reason and source that are kept at once, after a quiet time"
+    )
+    newcomers_per_area: int = Field(
+        1000, ge=1, description="Unknown devices that may wait for approval in one district; more are not listed"
+    )
     timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
     offline_check_interval_s: float = Field(
         10, ge=0.2, le=3600, description="How often silent devices are looked for (seconds)"

@@ -29,15 +29,24 @@ SELECT device_key, now() - m * interval '5 minutes', m, 0.5, now() - m * interva
 FROM devices, generate_series(0, 60) m
 WHERE family = 'rain';
 
-INSERT INTO device_latest (device_key, ts, received_at, quality, "values")
-SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0,
-    CASE family
-        WHEN 'road' THEN jsonb_build_object('depth_cm', 30.5 + device_key % 3, 'place', device_key % 2, 'battery_pct', 80)
-        WHEN 'cover' THEN '{"tilt_deg": 1.5, "open": false, "water_below_rim_m": 1e0}'
-        ELSE '{"current_a": -0.25}'
-    END
-FROM devices
-WHERE device_id <> 'lamp-55';
+INSERT INTO latest_road (device_key, ts, received_at, quality, depth_cm, place, battery_pct)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0, 30.5 + device_key % 3, device_key % 2, 80
+FROM devices WHERE family = 'road' AND device_id <> 'lamp-55';
+INSERT INTO latest_cover (device_key, ts, received_at, quality, tilt_deg, open, water_below_rim_m)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0, 1.5, false, 1
+FROM devices WHERE family = 'cover' AND device_id <> 'lamp-55';
+INSERT INTO latest_lamp (device_key, ts, received_at, quality, current_a)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0, -0.25
+FROM devices WHERE family = 'lamp' AND device_id <> 'lamp-55';
+INSERT INTO latest_pump (device_key, ts, received_at, quality, current_a)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0, -0.25
+FROM devices WHERE family = 'pump' AND device_id <> 'lamp-55';
+INSERT INTO latest_rain (device_key, ts, received_at, quality)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0
+FROM devices WHERE family = 'rain' AND device_id <> 'lamp-55';
+INSERT INTO latest_pipe (device_key, ts, received_at, quality)
+SELECT device_key, now() - interval '1 minute', now() - interval '59 seconds', 0
+FROM devices WHERE family = 'pipe' AND device_id <> 'lamp-55';
 
 INSERT INTO alarms (subject_kind, subject_key, rule_id, device_key, asset_key, area_code, family)
 SELECT 'device', d.device_key, r.rule_id, d.device_key, d.asset_key, d.district, d.family

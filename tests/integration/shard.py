@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from ingest.arrival import Arrival
+from ingest.decode import read_ahead
 from ingest.tenure import Tenure, hold
 from ingest.worker import Worker
 from underfoot.settings import Settings
@@ -91,7 +92,8 @@ class Shard:
     def message(self, topic: str, payload: bytes, *, dup: bool = False, packet_id: int | None = None) -> Arrival:
         number = next(self._packets) if packet_id is None else packet_id
         self.now_us += 1000
-        return Arrival(topic, payload, number, 1, dup, False, self.now_us, 1)
+        content, raw = read_ahead(payload)
+        return Arrival(topic, payload, number, 1, dup, False, self.now_us, 1, None, content, raw)
 
     def says(self, device_id: str, values: dict[str, Any], ts_us: int | None = None, **more: Any) -> Arrival:
         """A device's report, true when it arrives, or at `ts_us`."""

@@ -80,7 +80,7 @@ def test_extremes_and_nulls(connection: Connection, family: Family) -> None:
         family,
         [
             One(0, 0.0, {}, digest=1),
-            One(0, 0.000_001, extreme(family, "low"), seq=-(2**63), digest=2, quality=127),
+            One(0, 0.000_001, extreme(family, "low"), seq=-(2**63) + 1, digest=2, quality=127),
             One(0, 0.999_999, extreme(family, "high"), seq=2**63 - 1, digest=2**31 - 1),
             One(1, -86_400.0, {family.fields[-1]: extreme(family, "high")[family.fields[-1]]}, digest=-(2**31)),
         ],

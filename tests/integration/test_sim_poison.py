@@ -7,9 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from ingest.codecs.table import Codecs
 
 from ingest.arrival import Arrival
 from ingest.decode import decode
+from ingest.load import LedgerView
 from ingest.registry import Registry
 from ingest.validate import validate
 from simulators import poison
@@ -34,9 +36,9 @@ def ledger(tmp_path: Path) -> Path:
 def registry(database: str, ledger: Path) -> Registry:
     with connect(database, "test") as connection:
         import_ledger(connection, ledger, actor="test")
-        known = Registry("main", [])
-        assert known.refresh(connection) == 60
-    return known
+        followed = LedgerView("main", Registry([]))
+        assert followed.refresh(connection) == 60
+    return followed.registry
 
 
 def fate(registry: Registry, messages: list[Message]) -> tuple[int, int]:
@@ -46,7 +48,7 @@ def fate(registry: Registry, messages: list[Message]) -> tuple[int, int]:
         Arrival(message.topic.decode(), message.payload, number % 65_535 + 1, 1, False, False, now_us, 1)
         for number, message in enumerate(messages)
     ]
-    items, undecodable = decode(arrivals)
+    items, undecodable = decode(arrivals, registry, Codecs([]))
     judged = validate(items, registry)
     stored = sum(len(reports) for _, reports, _ in judged.families)
     return stored, len(undecodable) + len(judged.rejected)
@@ -75,7 +77,7 @@ def test_the_marks_on_what_is_kept_tell_what_was_wrong(registry: Registry, ledge
     for kind in ("nan", "infinity", "huge_number", "huge_integer", "out_of_range", "error_code", "wrong_type"):
         made = poison.poison(kind, like.message, 1)
         arrival = Arrival(made.topic.decode(), made.payload, 1, 1, False, False, time.time_ns() // 1000, 1)
-        ((_, reports, _),) = validate(decode([arrival])[0], registry).families
+        ((_, reports, _),) = validate(decode([arrival], registry, Codecs([]))[0], registry).families
         assert reports.extra[0] is not None
         marks[kind] += b"set_aside" in reports.extra[0]
     assert set(marks.values()) == {1}

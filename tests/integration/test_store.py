@@ -14,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.evaluate import Evaluator
+from ingest.arrays import allow_arrays
 from ingest.arrival import Arrival
 from ingest.decode import Item
-from ingest.store import RecentKeys, Stored, create_staging, keys_of, store
+from ingest.registry import FamilyDevices
+from ingest.store import Stored, store
 from tests.integration.shard import FAMILY, SECOND, Shard, shard_of
 from tests.unit.batches import One, reports
 from tests.unit.payloads import payloads, topics
@@ -33,28 +36,31 @@ def connection(module_database: str) -> Iterator[Connection]:
         opened.execute("ALTER TABLE report_cover DROP CONSTRAINT IF EXISTS poison")
         for family in FAMILIES.values():
             opened.execute(f"DELETE FROM {family.table}".encode())
-        create_staging(opened)
+        allow_arrays(opened)
         yield opened
 
 
 class Table:
-    """One family's table, and the memory of recent keys as a tenure has it."""
+    """One family's table, and what a tenure remembers of its devices."""
 
     def __init__(self, connection: Connection, family: str = "cover") -> None:
         self.connection = connection
         self.family = FAMILIES[family]
-        self.recent = RecentKeys()
+        self.forget()
 
     def put(self, *ones: One, dup: bool = False) -> Stored:
         made = reports(self.family, ones)
         items = [Item(Arrival("t", b"", 1, 1, dup, False, one.received_us, 1), {}, b"", b"") for one in ones]
         with self.connection.transaction():
-            [stored] = store(self.connection, [(made, items)], self.recent)
-        self.recent.add(keys_of(made.take(stored.new)))
+            [stored] = store(self.connection, [(self.devices, made, items)])
+        newest_us = self.devices.evaluator.newest_us
+        np.maximum.at(newest_us, made.slot[stored.new], made.ts_us[stored.new])
         return stored
 
     def forget(self) -> None:
-        self.recent = RecentKeys()
+        """As if nothing had ever been heard: everything looks new."""
+        self.devices = FamilyDevices(self.family, Evaluator(self.family, []))
+        self.devices.evaluator.add_devices(np.arange(100, 1100, dtype=np.int32))
 
     def count(self) -> int:
         row = self.connection.execute(f"SELECT count(*) FROM {self.family.table}").fetchone()
@@ -164,16 +170,6 @@ def test_substituted_time_is_a_duplicate_only_when_redelivered(connection: Conne
     assert len(table.put(beat(4, 2), dup=True).new) == 1
     own = One(0, now_s + 5, {"open": False}, digest=1, quality=TIME_OF_ITS_OWN)
     assert len(table.put(own, dup=True).new) == 1, "a report with a time of its own is known by that"
-
-
-def test_recent_keys_are_bounded() -> None:
-    recent = RecentKeys(size=10)
-    for number in range(100):
-        recent.add([(1, number, 0)])
-    assert (1, 99, 0) in recent
-    assert (1, 95, 0) in recent
-    assert (1, 50, 0) not in recent
-    assert len(recent._newer) + len(recent._older) <= 22
 
 
 # by way of the worker -----------------------------------------------------------------------------------------------

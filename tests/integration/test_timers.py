@@ -66,7 +66,7 @@ def test_offline_after_its_own_interval(shard: Shard, timers: Connection) -> Non
 
 def test_nobody_is_offline_before_we_have_ever_caught_up(shard: Shard, timers: Connection) -> None:
     hear_all(shard)
-    shard.ask.execute("UPDATE device_latest SET received_at = received_at - interval '20 days'")
+    shard.ask.execute("UPDATE latest_cover SET received_at = received_at - interval '20 days'")
     assert look(shard, timers) == 0
 
 

@@ -12,7 +12,7 @@ from alerts.evaluate import Evaluator
 from alerts.outcome import Outcome, RuleInForce, Transition
 from alerts.rules import parse_rule
 from underfoot.families import FAMILIES, Family
-from underfoot.reports import Reports
+from underfoot.reports import NO_SEQ, Reports
 
 SECOND = 1_000_000
 START = 1_780_000_000 * SECOND
@@ -56,7 +56,7 @@ def reports(family: Family, batch: Sequence[One], device_keys: Sequence[int] | N
         quality=np.array([one.quality for one in batch], np.int16),
         columns={name: np.array([one.values.get(name) for one in batch], np.float64) for name in family.fields},
         values=[{name: one.values.get(name) for name in family.fields} for one in batch],
-        seq=[one.seq for one in batch],
+        seq=np.array([NO_SEQ if one.seq is None else one.seq for one in batch], np.int64),
         extra=[one.extra for one in batch],
     )
 
@@ -74,7 +74,7 @@ class Bench:
         defaults = {"title": "题", "source": "a test", "family": family}
         in_force = [RuleInForce(parse_rule(defaults | body), 1) for body in bodies]
         evaluator = Evaluator(FAMILIES[family], in_force)
-        evaluator.add_devices([100 + slot for slot in range(devices)])
+        evaluator.add_devices(np.arange(100, 100 + devices, dtype=np.int32))
         return cls(FAMILIES[family], evaluator)
 
     def judge(self, *batch: One) -> list[Transition]:

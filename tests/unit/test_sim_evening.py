@@ -22,7 +22,7 @@ from simulators.plan import Plan, lay_out
 from simulators.roster import RosterDevice, roster_of
 from underfoot.alarms import Condition, Severity
 from underfoot.families import FAMILIES, Family
-from underfoot.reports import Reports
+from underfoot.reports import NO_SEQ, Reports
 
 START_MS = 1_750_000_000_000
 
@@ -54,7 +54,7 @@ class Engine:
         self.evaluators = {name: Evaluator(FAMILIES[name], in_force) for name in self.of_family}
         self.slots: dict[str, int] = {}
         for name, devices in self.of_family.items():
-            self.evaluators[name].add_devices(list(range(len(devices))))
+            self.evaluators[name].add_devices(np.arange(len(devices), dtype=np.int32))
             self.slots.update({device.device_id: slot for slot, device in enumerate(devices)})
         self.worst: dict[tuple[str, str], int] = {}
         self.open: set[tuple[str, str]] = set()
@@ -125,7 +125,7 @@ def _reports(family: Family, rows: list[tuple[int, dict[str, Any], int]]) -> Rep
         quality=np.zeros(len(rows), np.int16),
         columns={name: np.array([value[name] for value in values], np.float64) for name in family.fields},
         values=values,
-        seq=[None] * len(rows),
+        seq=np.full(len(rows), NO_SEQ, np.int64),
         extra=[None] * len(rows),
     )
 

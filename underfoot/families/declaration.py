@@ -82,6 +82,11 @@ class Family:
     def table(self) -> str:
         return f"report_{self.name}"
 
+    @property
+    def latest_table(self) -> str:
+        """One row a device; the view `device_latest` shows those of all families alike."""
+        return f"latest_{self.name}"
+
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         return tuple(_column(name, self.model) for name in self.model.model_fields)

@@ -18,9 +18,10 @@ INSERT INTO devices (device_id, family, district, asset_key, vendor, model, expe
     ('cover-0099', 'cover', '410503', 3, '甲厂', 'JG-200', 86400, '{}', 'maintenance'),
     ('lamp-0007', 'lamp', '410503', 4, '丙厂', 'D-7', 900, '{}', 'in_service');
 
-INSERT INTO device_latest (device_key, ts, received_at, seq, quality, "values") VALUES
-    (1, '2026-07-01T13:38:05Z', '2026-07-01T13:38:07Z', 118, 16, '{"tilt_deg": 78.2, "open": true, "maker_code": 7}'),
-    (2, '2026-07-01T13:40:00Z', '2026-07-01T13:40:01Z', NULL, 0, '{"depth_cm": 26.0, "place": 1}');
+INSERT INTO latest_cover (device_key, ts, received_at, seq, quality, tilt_deg, open) VALUES
+    (1, '2026-07-01T13:38:05Z', '2026-07-01T13:38:07Z', 118, 16, 78.2, true);
+INSERT INTO latest_road (device_key, ts, received_at, seq, quality, depth_cm, place) VALUES
+    (2, '2026-07-01T13:40:00Z', '2026-07-01T13:40:01Z', NULL, 0, 26.0, 1);
 
 INSERT INTO rules (rule_id, version, body, created_by) VALUES
     ('cover.tilt', 1, '{"rule_id": "cover.tilt", "kind": "level", "family": "cover", "title": "井盖倾斜", "source": "s", "field": "tilt_deg", "against_baseline": true, "proof": "silence", "levels": [{"severity": "orange", "limit": 15, "dead_band": 2, "on_delay_s": 3}, {"severity": "red", "limit": 30, "dead_band": 5}]}', 'shipped'),

@@ -13,7 +13,9 @@ INSERT INTO devices (device_id, family, district, asset_key, vendor, expected_in
 SELECT 'd-' || n, CASE WHEN n % 200 = 0 THEN 'pump' WHEN n % 10 = 0 THEN 'road' ELSE 'cover' END, '410501', n,
     CASE WHEN n % 400 = 0 THEN 'rare' ELSE 'common' END, 60, CASE WHEN n % 400 = 1 THEN 'retired' ELSE 'in_service' END
 FROM generate_series(1, 4000) n;
-INSERT INTO device_latest (device_key, ts, received_at, quality, "values") SELECT device_key, now(), now(), 0, '{"open": false}' FROM devices;
+INSERT INTO latest_cover (device_key, ts, received_at, quality, open) SELECT device_key, now(), now(), 0, false FROM devices WHERE family = 'cover';
+INSERT INTO latest_road (device_key, ts, received_at, quality, depth_cm) SELECT device_key, now(), now(), 0, 1 FROM devices WHERE family = 'road';
+INSERT INTO latest_pump (device_key, ts, received_at, quality, running) SELECT device_key, now(), now(), 0, true FROM devices WHERE family = 'pump';
 
 INSERT INTO rules (rule_id, version, body, created_by)
 SELECT r, v, jsonb_build_object('title', r, 'family', 'cover'), 'x' FROM unnest(ARRAY['cover.tilt', 'cover.open', 'cover.rare']) r, generate_series(1, 20) v;

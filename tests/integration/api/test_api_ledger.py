@@ -105,7 +105,6 @@ def test_a_device_shows_its_latest_values_with_unit_and_label(city: Served) -> N
     assert latest["readings"] == [
         {"field": "tilt_deg", "label": "倾角", "unit": "°", "value": 78.2, "choice": None},
         {"field": "open", "label": "井盖打开", "unit": "", "value": True, "choice": None},
-        {"field": "maker_code", "label": "maker_code", "unit": "", "value": 7, "choice": None},
     ]
     underpass = city.ok("/api/v1/devices/road-0001")["latest"]["readings"]
     assert underpass[1] == {"field": "place", "label": "位置类型", "unit": "", "value": 1, "choice": "underpass"}

@@ -1,24 +1,76 @@
--- name: devices_changed_since
--- purpose: a shard's devices that were registered or changed since, oldest first
-SELECT d.device_key, d.device_id, d.family, d.district, d.expected_interval_s, d.baseline, a.kind, a.attributes, d.created_at, d.updated_at
-FROM devices d JOIN assets a USING (asset_key)
+-- The devices of a shard as its holder loads them: by binary COPY, all of them or those changed of late. Every query
+-- has the same devices; `since` null: all; `device_ids` null: whoever.
+
+-- name: devices
+-- purpose: who a shard's devices are, in numbers; the order is that of `device_ids`
+SELECT
+    d.device_key, array_position(%(families)s::text[], d.family)::int2 - 1::int2, d.district::int4, d.expected_interval_s,
+    d.created_at, coalesce(d.gateway_key, 0)::int4, array_position(%(vendors)s::text[], d.vendor)::int4 - 1
+FROM devices d
 WHERE d.shard = %(shard)s AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
-ORDER BY d.updated_at;
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+ORDER BY d.device_key
 
--- name: devices_named
--- purpose: devices by the id they report under
-SELECT d.device_key, d.device_id, d.family, d.district, d.expected_interval_s, d.baseline, a.kind, a.attributes, d.created_at, d.updated_at
-FROM devices d JOIN assets a USING (asset_key)
-WHERE d.shard = %(shard)s AND d.device_id = ANY(%(device_ids)s);
+-- name: device_ids
+-- purpose: what a shard's devices report under
+SELECT d.device_id
+FROM devices d
+WHERE d.shard = %(shard)s AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+ORDER BY d.device_key
 
--- name: latest_of_shard
+-- name: vendors
+-- purpose: whose devices a shard has
+SELECT DISTINCT d.vendor
+FROM devices d
+WHERE d.shard = %(shard)s AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+ORDER BY d.vendor;
+
+-- name: newest_change
+-- purpose: when a device of the shard was last registered or changed
+SELECT max(updated_at) FROM devices WHERE shard = %(shard)s;
+
+-- name: baselines
+-- purpose: what devices of a family read at rest, in one field
+SELECT d.device_key, (d.baseline ->> %(field)s)::float8
+FROM devices d
+WHERE d.shard = %(shard)s AND d.family = %(family)s AND d.baseline ->> %(field)s IS NOT NULL
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
+-- name: from_ledger
+-- purpose: what the ledger answers where a device does not say: an attribute of its asset, or what the asset's class means
+SELECT d.device_key, coalesce(c.number, k.number)::float8
+FROM devices d
+JOIN assets a USING (asset_key)
+LEFT JOIN jsonb_to_recordset(%(choices)s::jsonb) AS c (word text, number float8) ON c.word = a.attributes ->> %(field)s
+LEFT JOIN jsonb_to_recordset(%(kinds)s::jsonb) AS k (kind text, number float8) ON k.kind = a.kind
+WHERE d.shard = %(shard)s AND d.family = %(family)s AND coalesce(c.number, k.number) IS NOT NULL
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
+-- name: declared_codecs
+-- purpose: devices that do not send protocol v1's JSON under their own topic
+SELECT device_id, codec FROM devices WHERE shard = %(shard)s AND codec IS NOT NULL;
+
+-- name: gateways
+-- purpose: gateways by the id they publish under
+SELECT gateway_id, gateway_key FROM gateways;
+
+-- name: held_by
+-- purpose: of these devices, which shard holds each, and what a message of theirs must agree with
+SELECT device_id, shard, district, family, coalesce(gateway_key, 0), vendor FROM devices WHERE device_id = ANY(%(device_ids)s);
+
+-- name: latest
 -- purpose: the newest thing each device of a shard has said
-SELECT l.device_key, l.ts, l.received_at, l.seq FROM device_latest l JOIN devices d USING (device_key) WHERE d.shard = %(shard)s;
+SELECT l.device_key, l.ts, l.received_at, coalesce(l.seq, %(no_seq)s)::int8
+FROM {table} l JOIN devices d USING (device_key) WHERE d.shard = %(shard)s
 
 -- name: recent_amounts
 -- purpose: what a rule goes on summing: what each device of a shard reported in the span up to its newest report
 SELECT r.device_key, r.ts, r.{field}
-FROM {table} r JOIN devices d USING (device_key) JOIN device_latest l USING (device_key)
+FROM {table} r JOIN devices d USING (device_key) JOIN {latest} l USING (device_key)
 WHERE d.shard = %(shard)s AND r.ts > l.ts - %(span)s::interval AND r.{field} IS NOT NULL
     AND r.ts > now() - interval '8 days' - %(span)s::interval
 ORDER BY r.device_key, r.ts;

@@ -1,6 +1,7 @@
 -- name: insert_new
--- purpose: from staging into the hypertable, what is not there yet; says which rows were new
-INSERT INTO {table} SELECT * FROM {stage}
+-- purpose: reports that may be there already; says which of them are new
+INSERT INTO {table} (device_key, ts, received_at, quality, seq, {fields}, digest, extra)
+SELECT device_key, ts, received_at, quality, nullif(seq, {no_seq}), {values}, digest, extra::jsonb FROM {source}
 ON CONFLICT (device_key, ts, digest) DO NOTHING
 RETURNING device_key, (extract(epoch FROM ts) * 1000000)::bigint, digest;
 
@@ -15,20 +16,15 @@ WHERE EXISTS (
 
 -- name: put_latest
 -- purpose: the newest values of each device; a field it did not say this time keeps its last value
-INSERT INTO device_latest AS l (device_key, ts, received_at, seq, quality, "values")
-SELECT
-    device_key, 'epoch'::timestamptz + ts_us * interval '1 microsecond',
-    'epoch'::timestamptz + received_us * interval '1 microsecond', seq, quality, "values"
-FROM jsonb_to_recordset(%(rows)s) AS r (
-    device_key int, ts_us bigint, received_us bigint, seq bigint, quality smallint, "values" jsonb
-)
+INSERT INTO {table} AS l (device_key, ts, received_at, quality, seq, {fields})
+SELECT device_key, ts, received_at, quality, nullif(seq, {no_seq}), {values} FROM {source}
 ON CONFLICT (device_key) DO UPDATE SET
     ts = EXCLUDED.ts, received_at = greatest(l.received_at, EXCLUDED.received_at), seq = coalesce(EXCLUDED.seq, l.seq),
-    quality = EXCLUDED.quality, "values" = l."values" || EXCLUDED."values";
+    quality = EXCLUDED.quality, {keeps};
 
 -- name: put_heard
 -- purpose: devices that were heard by a late report only: their newest values stay
-UPDATE device_latest l
+UPDATE {table} l
 SET received_at = greatest(l.received_at, 'epoch'::timestamptz + r.received_us * interval '1 microsecond')
-FROM jsonb_to_recordset(%(rows)s) AS r (device_key int, received_us bigint)
+FROM unnest(%(device_keys)s::int[], %(received_us)s::bigint[]) AS r (device_key, received_us)
 WHERE l.device_key = r.device_key;

@@ -23,25 +23,19 @@ WHERE shard = %(shard)s;
 
 -- name: keep_books
 -- purpose: what came and what became of it, by the database's own count, per minute
-INSERT INTO books AS b (shard, minute, received, redelivered, unpacked, stored, duplicate, quarantined, late)
+INSERT INTO books AS b (
+    shard, minute, received, by_inbox, redelivered, unpacked, stored, duplicate, quarantined, forwarded, discarded, late
+)
 VALUES (
-    %(shard)s, date_trunc('minute', now()), %(received)s, %(redelivered)s, %(unpacked)s, %(stored)s, %(duplicate)s,
-    %(quarantined)s, %(late)s
+    %(shard)s, date_trunc('minute', now()), %(received)s, %(by_inbox)s, %(redelivered)s, %(unpacked)s, %(stored)s,
+    %(duplicate)s, %(quarantined)s, %(forwarded)s, %(discarded)s, %(late)s
 )
 ON CONFLICT (shard, minute) DO UPDATE SET
-    received = b.received + EXCLUDED.received, redelivered = b.redelivered + EXCLUDED.redelivered,
-    unpacked = b.unpacked + EXCLUDED.unpacked, stored = b.stored + EXCLUDED.stored,
-    duplicate = b.duplicate + EXCLUDED.duplicate, quarantined = b.quarantined + EXCLUDED.quarantined,
-    late = b.late + EXCLUDED.late;
-
--- name: take_inbox
--- purpose: what waits in the shard's inbox, in order
-SELECT inbox_key, kind, payload FROM inbox WHERE shard = %(shard)s AND consumed_at IS NULL
-ORDER BY inbox_key LIMIT 200 FOR UPDATE;
-
--- name: consumed
--- purpose: this inbox row has been acted upon, with what came of it
-UPDATE inbox SET consumed_at = clock_timestamp(), outcome = %(outcome)s WHERE inbox_key = %(inbox_key)s;
+    received = b.received + EXCLUDED.received, by_inbox = b.by_inbox + EXCLUDED.by_inbox,
+    redelivered = b.redelivered + EXCLUDED.redelivered, unpacked = b.unpacked + EXCLUDED.unpacked,
+    stored = b.stored + EXCLUDED.stored, duplicate = b.duplicate + EXCLUDED.duplicate,
+    quarantined = b.quarantined + EXCLUDED.quarantined, forwarded = b.forwarded + EXCLUDED.forwarded,
+    discarded = b.discarded + EXCLUDED.discarded, late = b.late + EXCLUDED.late;
 
 -- name: post
 -- purpose: put a command into a shard's inbox, once under its key
