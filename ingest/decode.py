@@ -30,13 +30,18 @@ class Item(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """What could not be understood, whole: for an item of an array, `payload` is that item."""
+    """What could not be understood, whole: for an item of an array, `payload` is that item. `vendor` is its device's;
+    `area`, `family` and `gateway_id` are what a codec found it to say of itself, where its topic does not."""
 
     arrival: Arrival
     payload: bytes
     reason: Rejection
     detail: str
     device_id: str | None = None
+    vendor: str | None = None
+    area: str | None = None
+    family: str | None = None
+    gateway_id: str | None = None
 
 
 class _Contradiction(dict[str, Any]):

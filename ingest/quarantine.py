@@ -1,43 +1,188 @@
-"""Quarantine: what could not be understood is kept whole, with its reason."""
+"""Quarantine: what could not be understood is kept whole, with its reason; of a flood, as much as the budget grants."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import NamedTuple
 
 from ingest.decode import Rejected
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
+_EXAMPLE_EVERY_S = 60.0
+_LONGEST_DETAIL = 1000
+_LONGEST_DEVICE_ID = 200
 
-def quarantine(connection: Connection, shard: str, rejected: Sequence[Rejected]) -> int:
-    """Keep them; returns how many were new. A redelivered packet that is there already is not kept twice."""
+
+class Kept(NamedTuple):
+    """What became of rejected messages; the three counts are all of them. `added` are those kept as new."""
+
+    quarantined: int
+    duplicates: int
+    """In quarantine already: redelivered packets, and replays that were rejected again."""
+    discarded: int
+    added: list[Rejected]
+
+
+@dataclass
+class _Bucket:
+    tokens: float
+    filled_at: float
+    granted_at: float
+
+
+class Budget:
+    """How much of a flood is kept: a token bucket for each reason and source, on a clock that nobody can set.
+
+    However long a flood lasts, at least one example a minute is granted.
+    """
+
+    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate_per_s
+        self._burst = float(burst)
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+
+    def grant(self, reason: str, source: str, wanted: int) -> int:
+        """How many of `wanted` may be kept now."""
+        now = self._clock()
+        bucket = self._buckets.get((reason, source))
+        if bucket is None:
+            bucket = self._buckets[reason, source] = _Bucket(self._burst, now, now)
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._rate)
+        bucket.filled_at = now
+        granted = min(wanted, int(bucket.tokens))
+        bucket.tokens -= granted
+        if granted == 0 and wanted and now - bucket.granted_at >= _EXAMPLE_EVERY_S:
+            granted = 1
+        if granted:
+            bucket.granted_at = now
+        return granted
+
+
+def quarantine(connection: Connection, shard: str, rejected: Sequence[Rejected], budget: Budget) -> Kept:
+    """Keep them, in the caller's transaction. A redelivered packet that is there already is not kept twice; a replay
+    that is rejected again stays the row that it was, with the new reason, and is never discarded."""
     if not rejected:
-        return 0
-    suspects = [(one.arrival.packet_id, _digest(one)) for one in rejected if one.arrival.dup]
-    known: set[tuple[int, bytes]] = set()
-    if suspects:
-        found = connection.execute(statement("quarantine.known"), {"digests": [digest for _, digest in suspects]})
-        known = {(packet_id, bytes(digest)) for packet_id, digest in found}
-    rows = [
-        {
-            "shard": shard,
-            "received_us": one.arrival.received_us,
-            "topic": one.arrival.topic.replace("\0", "\\0"),
-            "payload": one.payload,
-            "digest": _digest(one),
-            "packet_id": one.arrival.packet_id,
-            "reason": one.reason.value,
-            "detail": one.detail.replace("\0", "\\0")[:1000],
-            "device_id": one.device_id,
-        }
-        for one in rejected
-        if not (one.arrival.dup and (one.arrival.packet_id, _digest(one)) in known)
-    ]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(statement("quarantine.add"), rows)
-    return len(rows)
+        return Kept(0, 0, 0, [])
+    again = _rejected_again(connection, shard, rejected)
+    known = _known_packets(connection, rejected)
+    fresh: dict[tuple[str, str], list[int]] = defaultdict(list)
+    kept: list[int] = []
+    duplicates = 0
+    for place, one in enumerate(rejected):
+        origin = one.arrival.origin
+        if origin is not None and origin.quarantine_key is not None:
+            if origin.quarantine_key in again:
+                duplicates += 1
+            else:
+                kept.append(place)
+        elif one.arrival.dup and (one.arrival.packet_id, _digest(one)) in known:
+            duplicates += 1
+        else:
+            fresh[one.reason.value, one.arrival.source].append(place)
+    discarded = 0
+    for (reason, source), places in fresh.items():
+        granted = budget.grant(reason, source, len(places))
+        discarded += len(places) - granted
+        kept += places if granted == len(places) else _most_various(rejected, places, granted)
+    added = [rejected[place] for place in sorted(kept)]
+    _add(connection, shard, added)
+    return Kept(len(added), duplicates, discarded, added)
+
+
+def released(connection: Connection, quarantine_keys: Iterable[int]) -> None:
+    """These messages were replayed and understood now, every part of them: what they say is stored, or was already.
+
+    Of a replay of which any part was rejected again, the key must not be among them.
+    """
+    keys = sorted(set(quarantine_keys))
+    if keys:
+        connection.execute(statement("quarantine.release"), {"quarantine_keys": keys})
+
+
+def _rejected_again(connection: Connection, shard: str, rejected: Sequence[Rejected]) -> set[int]:
+    """Renew the rows of replays; the keys of those that are still there."""
+    replays: dict[int, list[Rejected]] = defaultdict(list)
+    for one in rejected:
+        if one.arrival.origin is not None and one.arrival.origin.quarantine_key is not None:
+            replays[one.arrival.origin.quarantine_key].append(one)
+    if not replays:
+        return set()
+    first = [parts[0] for parts in replays.values()]
+    more = [len(parts) - 1 for parts in replays.values()]
+    params = {
+        "shard": shard,
+        "quarantine_keys": list(replays),
+        "reasons": [one.reason.value for one in first],
+        "details": [
+            _text(f"{one.detail} (and {others} more of this message)" if others else one.detail, _LONGEST_DETAIL)
+            for one, others in zip(first, more, strict=True)
+        ],
+        "device_ids": [_device_id(one) for one in first],
+        "vendors": [_vendor(one) for one in first],
+    }
+    return {key for (key,) in connection.execute(statement("quarantine.reject_again"), params)}
+
+
+def _known_packets(connection: Connection, rejected: Sequence[Rejected]) -> set[tuple[int, bytes]]:
+    digests = [_digest(one) for one in rejected if one.arrival.dup]
+    if not digests:
+        return set()
+    found = connection.execute(statement("quarantine.known"), {"digests": digests})
+    return {(packet_id, bytes(digest)) for packet_id, digest in found}
+
+
+def _most_various(rejected: Sequence[Rejected], places: list[int], granted: int) -> list[int]:
+    """Of a flood, the first of each topic before the second of any: one mad device hides no other."""
+    if not granted:
+        return []
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place in places:
+        topic = rejected[place].arrival.topic
+        ranked.append((seen[topic], place))
+        seen[topic] += 1
+    return [place for _, place in nsmallest(granted, ranked)]
+
+
+def _add(connection: Connection, shard: str, added: Sequence[Rejected]) -> None:
+    if not added:
+        return
+    params = {
+        "shard": shard,
+        "received_us": [one.arrival.received_us for one in added],
+        "topics": [_text(one.arrival.topic) for one in added],
+        "payloads": [one.payload for one in added],
+        "digests": [_digest(one) for one in added],
+        "packet_ids": [one.arrival.packet_id for one in added],
+        "reasons": [one.reason.value for one in added],
+        "details": [_text(one.detail, _LONGEST_DETAIL) for one in added],
+        "device_ids": [_device_id(one) for one in added],
+        "sources": [one.arrival.source for one in added],
+        "vendors": [_vendor(one) for one in added],
+    }
+    connection.execute(statement("quarantine.add"), params)
+
+
+def _vendor(one: Rejected) -> str:
+    """The account's that pushed it, else the device's."""
+    account = one.arrival.origin.vendor if one.arrival.origin is not None else None
+    return _text(account or one.vendor or "")
+
+
+def _device_id(one: Rejected) -> str | None:
+    return None if one.device_id is None else _text(one.device_id, _LONGEST_DEVICE_ID)
+
+
+def _text(value: str, longest: int | None = None) -> str:
+    """What a text column has no place for (NUL, half a surrogate pair) stays visible."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:longest]
 
 
 def _digest(one: Rejected) -> bytes:

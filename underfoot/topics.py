@@ -1,8 +1,10 @@
-"""Protocol v1's topics: what a device publishes under, and what a shard's own probe uses (docs/protocol.md)."""
+"""Protocol v1's topics: what a device or a gateway publishes under, and what a shard's own probe uses
+(docs/protocol.md)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 ROOT = "underfoot/v1"
@@ -24,15 +26,53 @@ class ReportTopic:
 
 def parse_report_topic(topic: str) -> ReportTopic | None:
     """The topic's parts, or None where it is not a report topic of protocol v1."""
+    return _parse(topic, "report")
+
+
+def parse_cbor_topic(topic: str) -> ReportTopic | None:
+    """The same device's report topic, where this is `underfoot/v1/{area}/{family}/{device_id}/cbor`."""
+    return _parse(topic, "cbor")
+
+
+def _parse(topic: str, last: str) -> ReportTopic | None:
     parts = topic.split("/")
-    if len(parts) != 6 or parts[0] != "underfoot" or parts[1] != "v1" or parts[5] != "report":
+    if len(parts) != 6 or parts[0] != "underfoot" or parts[1] != "v1" or parts[5] != last:
         return None
     if not DISTRICT.fullmatch(parts[2]) or not DEVICE_ID.fullmatch(parts[4]):
         return None
     return ReportTopic(parts[2], parts[3], parts[4])
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayTopic:
+    """`underfoot/v1/{area}/gateway/{gateway_id}/batch`; `area` is the 6-digit district of the gateway."""
+
+    area: str
+    gateway_id: str
+
+    def __str__(self) -> str:
+        return f"{ROOT}/{self.area}/gateway/{self.gateway_id}/batch"
+
+
+def parse_gateway_topic(topic: str) -> GatewayTopic | None:
+    """The topic's parts, or None where it is not a gateway's batch topic of protocol v1."""
+    parsed = _parse(topic, "batch")
+    if parsed is None or parsed.family != "gateway":
+        return None
+    return GatewayTopic(parsed.area, parsed.device_id)
+
+
 REPORT_FILTER = f"{ROOT}/+/+/+/report"
+CBOR_FILTER = f"{ROOT}/+/+/+/cbor"
+GATEWAY_FILTER = f"{ROOT}/+/gateway/+/batch"
+
+
+def filters_of(districts: Collection[str] | None) -> list[str]:
+    """What the shard of these districts subscribes to; None: of all there are. Of disjoint districts, disjoint ones."""
+    everywhere = (REPORT_FILTER, CBOR_FILTER, GATEWAY_FILTER)
+    if districts is None:
+        return list(everywhere)
+    return [each.replace("+", district, 1) for district in sorted(districts) for each in everywhere]
 
 
 def probe_topic(shard: str) -> str:
