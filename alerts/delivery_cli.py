@@ -18,10 +18,10 @@ from rich.text import Text
 from alerts import sinks as sink_store
 from alerts.channels import ChannelError, channel, channel_names
 from alerts.channels.interface import BadMessage, Delivered, Retry, SinkFailure
-from alerts.messages import CITY_ZONE
 from alerts.sinks import Sink, SinkError
 from alerts.verdict import VERDICT_LABELS, Verdict
 from underfoot.alarms import Severity
+from underfoot.city_time import CITY_ZONE, read_moment
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -157,7 +157,7 @@ def sinks_remove(
     """Take a sink out of use. What it was told stays on record."""
     with _connect() as connection:
         try:
-            done = sink_store.remove(connection, name, shard=load().shard, actor=_actor(), drop_owed=drop_owed)
+            done = sink_store.remove(connection, name, actor=_actor(), drop_owed=drop_owed)
         except SinkError as error:
             raise _wrong(error) from None
     if as_json:
@@ -177,7 +177,6 @@ def sinks_test(name: _Name, as_json: _Json = False) -> None:
                 name,
                 link=settings.api_url,
                 timeout_s=settings.delivery_timeout_s,
-                shard=settings.shard,
                 actor=_actor(),
             )
         except (ChannelError, SinkError) as error:
@@ -313,15 +312,10 @@ def _value(text: str) -> Any:
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"--{option} {text!r}: a time like 2026-07-01 or 2026-07-01T21:38:00 is needed"
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=CITY_ZONE)
+        return None if text is None else read_moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{option} {error}") from None
 
 
 def _owed(row: dict[str, Any]) -> str:

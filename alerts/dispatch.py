@@ -246,7 +246,6 @@ class Dispatcher:
             connection,
             results,
             names=self._names,
-            shard=self._settings.shard,
             retry_base_s=self._settings.delivery_retry_base_s,
             draw=self._draw,
         )

@@ -10,17 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from alerts.snapshot import CrewOrder, Snapshot
 from underfoot.alarms import REASON_LABELS, Reason, Severity
+from underfoot.city_time import CITY_ZONE
 
 LONGEST = 70
 LONGEST_TITLE = 20
 LONGEST_ACT = 24
 """A rule's title and act are to fit in these; a longer one is cut."""
 
-CITY_ZONE = ZoneInfo("Asia/Shanghai")
 _PLACE_WORTH_HAVING = 16
 
 

@@ -139,7 +139,6 @@ def settle(
     results: Sequence[Attempted | NotTold],
     *,
     names: dict[int, str],
-    shard: str,
     retry_base_s: float,
     draw: random.Random,
 ) -> Settled:
@@ -161,7 +160,7 @@ def settle(
             outcomes.setdefault(result.claimed.sink_key, []).append(result.outcome)
     if outcomes:
         settled.events, settled.closed = move_breakers(
-            connection, outcomes, names=names, shard=shard, retry_base_s=retry_base_s, draw=draw
+            connection, outcomes, names=names, retry_base_s=retry_base_s, draw=draw
         )
     return settled
 
@@ -208,11 +207,11 @@ def move_breakers(
     outcomes: dict[int, list[Outcome]],
     *,
     names: dict[int, str],
-    shard: str,
     retry_base_s: float,
     draw: random.Random,
 ) -> tuple[dict[int, SinkEvent], set[int]]:
-    """Move the sinks' breakers by what came of attempts, and tell the shard's holder which began or ceased to fail."""
+    """Move the sinks' breakers by what came of attempts, and tell the first shard's holder which began or ceased to
+    fail."""
     events: dict[int, SinkEvent] = {}
     closed: set[int] = set()
     locked = connection.execute(statement("outbox.lock_breakers"), {"sinks": list(outcomes)}).fetchall()
@@ -237,7 +236,6 @@ def move_breakers(
                 "sink": names[sink_key],
                 "sink_key": sink_key,
                 "error": error,
-                "shard": shard,
             }
             connection.execute(statement("outbox.post_sink_command"), command)
     return events, closed

@@ -97,9 +97,7 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
     return rows
 
 
-def remove(
-    connection: Connection, name: str, *, shard: str, actor: str, drop_owed: bool = False
-) -> Literal["removed", "disabled"]:
+def remove(connection: Connection, name: str, *, actor: str, drop_owed: bool = False) -> Literal["removed", "disabled"]:
     """Take a sink out of use; one that nothing was ever owed to goes for good."""
     with connection.transaction():
         row = _one(connection, name)
@@ -112,7 +110,7 @@ def remove(
         dropped = connection.execute(statement("sinks.drop_owed"), key).rowcount
         if Breaker(row["failures"], 0.0).open:
             # Nobody will find out whether it works again; the alarm about it ends here.
-            _works(connection, row, shard)
+            _works(connection, row)
         gone = connection.execute(statement("sinks.remove"), key).rowcount == 1
         if not gone:
             connection.execute(statement("sinks.disable"), key)
@@ -121,7 +119,7 @@ def remove(
     return done
 
 
-def test(connection: Connection, name: str, *, link: str, timeout_s: float, shard: str, actor: str) -> Outcome:
+def test(connection: Connection, name: str, *, link: str, timeout_s: float, actor: str) -> Outcome:
     """Send a sink a message that says it is a test. If it is taken, a failing sink is in use again."""
     row = _one(connection, name)
     found: Channel[Any] = channel(row["channel"])
@@ -139,17 +137,16 @@ def test(connection: Connection, name: str, *, link: str, timeout_s: float, shar
         _audit(connection, actor, "sink.test", name, {"outcome": type(outcome).__name__})
         if isinstance(outcome, Delivered):
             # It works: the breaker closes, the alarm about it clears, and what waits is due.
-            _works(connection, row, shard)
+            _works(connection, row)
             connection.execute("SELECT pg_notify('underfoot_outbox', '')")
     return outcome
 
 
-def _works(connection: Connection, row: dict[str, Any], shard: str) -> None:
+def _works(connection: Connection, row: dict[str, Any]) -> None:
     move_breakers(
         connection,
         {row["sink_key"]: [Delivered({})]},
         names={row["sink_key"]: row["name"]},
-        shard=shard,
         retry_base_s=0.0,
         draw=random.Random(0),  # noqa: S311 (nothing is drawn for a success)
     )

@@ -1,5 +1,6 @@
 """Timers: what becomes true because nothing came. They only look, and post commands to the inbox of the shard they
-concern; its holder, the one writer of condition state, judges again and acts.
+concern; its holder, the one writer of condition state, judges again and acts. And they forget what the inbox has
+consumed long ago.
 
 Everything is judged against `caught_up_to`, never against now: while reports wait for us, silence proves nothing.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import timedelta
 from itertools import groupby
 
 import psycopg
@@ -23,6 +25,8 @@ from underfoot.storage.statements import statement
 log = logging.getLogger(__name__)
 
 _DEVICES_A_COMMAND = 1000
+_PURGE_EVERY_S = 60.0
+_PURGED_TOGETHER = 2000
 
 
 def run_timers(settings: Settings, stop: threading.Event) -> None:
@@ -37,12 +41,15 @@ def run_timers(settings: Settings, stop: threading.Event) -> None:
 
 
 def _watch(connection: Connection, settings: Settings, stop: threading.Event) -> None:
-    look_for_offline_at = 0.0
+    look_for_offline_at = purge_at = 0.0
     while not stop.is_set():
         post_due(connection)
         if time.monotonic() >= look_for_offline_at:
             post_silent(connection)
             look_for_offline_at = time.monotonic() + settings.offline_check_interval_s
+        if time.monotonic() >= purge_at:
+            more = purge_inbox(connection, timedelta(hours=settings.inbox_keep_h)) == _PURGED_TOGETHER
+            purge_at = time.monotonic() + (0 if more else _PURGE_EVERY_S)
         stop.wait(settings.timer_interval_s)
 
 
@@ -70,6 +77,11 @@ def post_silent(connection: Connection) -> int:
             key = f"silent:{shard}:{caught_up_to.isoformat()}:{some[0]}"
             posted += _post(connection, shard, "silent", {"device_keys": some}, key)
     return posted
+
+
+def purge_inbox(connection: Connection, keep: timedelta) -> int:
+    """Forget a small batch of rows that were consumed before that; returns how many. What waits is never touched."""
+    return connection.execute(statement("inbox.purge"), {"keep": keep, "limit": _PURGED_TOGETHER}).rowcount
 
 
 def _post(connection: Connection, shard: str, kind: str, payload: dict[str, object], key: str) -> int:

@@ -12,7 +12,23 @@ from api.envelope import Envelope
 from api.exposition import Exposition
 from api.keys import KeyRing
 from api.readiness import Readiness
-from api.routers import alarms, areas, assets, books, devices, health, keys, quarantine, reports, rules
+from api.roles import V1
+from api.routers import (
+    alarms,
+    areas,
+    assets,
+    books,
+    broker,
+    credentials,
+    devices,
+    health,
+    keys,
+    newcomers,
+    push,
+    quarantine,
+    reports,
+    rules,
+)
 from underfoot import __version__
 from underfoot.settings import Settings
 from underfoot.storage.connect import open_pool
@@ -49,8 +65,23 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES)
-    for noun in (health, areas, assets, devices, reports, alarms, rules, quarantine, books, keys):
+    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES, longer={f"{V1}/push/": settings.push_max_bytes})
+    for noun in (
+        health,
+        areas,
+        assets,
+        devices,
+        reports,
+        alarms,
+        rules,
+        quarantine,
+        newcomers,
+        push,
+        credentials,
+        broker,
+        books,
+        keys,
+    ):
         app.include_router(noun.router)
     app.openapi = lambda: document.describe(app)  # type: ignore[method-assign]
     return app

@@ -58,7 +58,11 @@ def api(
 def create(
     name: Annotated[str, typer.Argument(help="Who or what uses it; the actor in the audit log. Never used twice.")],
     role: Annotated[
-        Role, typer.Option(help="viewer reads; operator also acknowledges and closes; administrator also manages keys.")
+        Role,
+        typer.Option(
+            help="viewer reads; operator also acknowledges and closes; administrator also manages keys;"
+            " broker is for an MQTT broker that asks who may come in, and for nothing else."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

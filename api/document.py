@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.examples import example_of
 from api.problems import MEDIA_TYPE, TITLES, ProblemDocument, status_title
-from api.roles import NEEDED
+from api.roles import NEEDED, Door, Needed
 from underfoot import __version__
 
 _DESCRIPTION = f"""脚底下的安全: what a city's sensors report and what became of it; acknowledging and closing alarms.
@@ -32,7 +32,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "A key made by `underfoot keys create`"}
+        "key": {"type": "http", "scheme": "bearer", "description": "A key made by `underfoot keys create`"},
+        "vendor": {"type": "http", "scheme": "basic", "description": "A vendor's account (docs/push.md)"},
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -43,14 +44,20 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    role = NEEDED[method.upper(), path]
-    operation["security"] = [{"key": []}] if role is not None else []
-    needed = f"Needs the role **{role.value}**." if role is not None else "Needs no key."
+    operation["security"], needed = _security(NEEDED[method.upper(), path])
     operation["description"] = f"{operation.get('description', '').strip()}\n\n{needed}"
     responses: dict[str, Any] = operation["responses"]
     responses.pop("422", None)
     for status in sorted(_problem_statuses(path, method, operation)):
         responses[str(status)] = _problem(status, path)
+
+
+def _security(needed: Needed) -> tuple[list[dict[str, list[str]]], str]:
+    if needed is None:
+        return [], "Needs no key."
+    if isinstance(needed, Door):
+        return [{needed.value: []}], f"Needs the account of a **{needed.value}**."
+    return [{"key": []}], f"Needs the role **{needed.value}**."
 
 
 def _give_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

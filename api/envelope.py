@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -28,11 +29,15 @@ _HEADERS = {
 
 
 class Envelope:
-    """ASGI middleware. The log has the path but no query string, and the caller's name but no header."""
+    """ASGI middleware. The log has the path but no query string, and the caller's name but no header.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    `longer` says where bodies may be longer than `max_body_bytes`, by the beginning of the path.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, longer: Mapping[str, int]) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._longer = longer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +56,7 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, _bounded(receive, self._max_body_bytes), send_sealed)
+            await self._app(scope, _bounded(receive, self._most(scope["path"])), send_sealed)
         except Exception:
             incident = uuid.uuid4().hex[:12]
             log.exception("%s %s: error %s", scope["method"], quote(scope["path"]), incident)
@@ -62,12 +67,16 @@ class Envelope:
         finally:
             self._note(scope, status, perf_counter() - began)
 
+    def _most(self, path: str) -> int:
+        return next((most for begin, most in self._longer.items() if path.startswith(begin)), self._max_body_bytes)
+
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")
         template = route.path if route is not None else "(none)"
         exposition: Exposition = scope["app"].state.exposition
         exposition.count_request(scope["method"], template, status, seconds)
-        caller: Any = scope.get("state", {}).get("caller")
+        state = scope.get("state", {})
+        caller: Any = state.get("caller") or state.get("account")
         log.info(
             "%s %s %s %.1f ms %s",
             scope["method"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from time import monotonic
@@ -16,6 +17,7 @@ from api.rows import Row, fetch_all
 from underfoot import metrics
 from underfoot.alarms import Severity
 from underfoot.metrics import Metric
+from underfoot.quarantine import Selection, counts
 from underfoot.storage.connect import Connection
 
 Family = CounterMetricFamily | GaugeMetricFamily
@@ -72,13 +74,18 @@ def _read(connection: Connection) -> Iterator[Family]:
     books = fetch_all(connection, "api_books.total_books", _ALL_TIME)
     yield _counter(metrics.RECEIVED, books, "received")
     yield _counter(metrics.REDELIVERED, books, "redelivered")
+    yield _counter(metrics.BY_INBOX, books, "by_inbox")
     yield _counter(metrics.UNPACKED, books, "unpacked")
     yield _counter(metrics.STORED, books, "stored")
     yield _counter(metrics.DUPLICATE, books, "duplicate")
     yield _counter(metrics.QUARANTINED, books, "quarantined")
+    yield _counter(metrics.FORWARDED, books, "forwarded")
+    yield _counter(metrics.DISCARDED, books, "discarded")
     yield _counter(metrics.LATE, books, "late")
-    reasons = fetch_all(connection, "api_quarantine.count_quarantine", _ALL_TIME)
-    yield _gauge(metrics.QUARANTINE, [((row["reason"],), row["messages"]) for row in reasons])
+    reasons: Counted[str] = Counted()
+    for row in counts(connection, Selection()):
+        reasons[row["reason"]] += row["messages"]
+    yield _gauge(metrics.QUARANTINE, [((reason,), messages) for reason, messages in reasons.most_common()])
     opened = {row["severity"]: row["alarms"] for row in fetch_all(connection, "api_metrics.open_alarms", {})}
     yield _gauge(metrics.ALARMS_OPEN, [((severity.name,), opened.get(severity, 0)) for severity in Severity])
     sinks = fetch_all(connection, "api_metrics.deliveries", {})
@@ -91,6 +98,9 @@ def _read(connection: Connection) -> Iterator[Family]:
     yield _gauge(metrics.SHARD_BEHIND_S, behind)
     probed = [((row["shard"],), row["probe_delay_s"]) for row in shards if row["probe_delay_s"] is not None]
     yield _gauge(metrics.PROBE_DELAY_S, probed)
+    yield _gauge(metrics.SHARD_HELD, [((row["shard"],), int(row["held"])) for row in shards])
+    (workers,) = fetch_all(connection, "api_metrics.workers", {})
+    yield _gauge(metrics.WORKERS, [((), workers["present"])])
     devices = fetch_all(connection, "api_metrics.devices", {})
     yield _gauge(metrics.DEVICES, [((row["family"], row["status"]), row["devices"]) for row in devices])
 

@@ -17,13 +17,15 @@ from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from psycopg_pool import ConnectionPool
 
-from api.rows import fetch_one
+from api.rows import Row, fetch_all, fetch_one
 from underfoot.storage.connect import Connection
 from underfoot.storage.migrate import pending
 
 log = logging.getLogger("underfoot.api")
 
 _PATIENCE_S = 2.0
+_BEHIND_S = 60.0
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Readiness:
             with self._pool.connection(timeout=_PATIENCE_S) as connection:
                 waiting = pending(connection)
                 oldest = None if waiting else fetch_one(connection, "api_metrics.oldest_red", {})
+                shards = [] if waiting else fetch_all(connection, "api_metrics.shards", {})
         except psycopg.OperationalError as error:
             log.warning("not ready: the database does not answer: %s", str(error).strip())
             missing["database"] = "does not answer"
@@ -68,10 +71,23 @@ class Readiness:
                 missing["migrations"] = f"{len(waiting)} to be applied: run `underfoot db migrate`"
             elif oldest is not None and (oldest["oldest_s"] or 0) > self._receipt_after_s:
                 warnings["deliveries"] = f"a red delivery has waited {oldest['oldest_s']:.0f} s"
+            if behind := _behind(shards):
+                warnings["shards"] = behind
         refusal = ask_broker(self._mqtt_url)
         if refusal is not None:
             missing["broker"] = refusal
         return State(missing, warnings)
+
+
+def _behind(shards: list[Row]) -> str | None:
+    """Which shards nobody holds, and which are far behind: reports wait at the broker."""
+    said = [f"{row['shard']}: no ingest holds it" for row in shards if not row["held"]]
+    said += [
+        f"{row['shard']}: {row['behind_s']:.0f} s behind"
+        for row in shards
+        if row["held"] and (row["behind_s"] or 0) > _BEHIND_S
+    ]
+    return "; ".join(said[:_SHOWN]) + (f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else "") or None
 
 
 def ask_broker(mqtt_url: str) -> str | None:

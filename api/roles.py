@@ -1,4 +1,4 @@
-"""Who may call what: the one table of every route and the role it needs.
+"""Who may call what: the one table of every route and the role it needs (or the door that it has instead).
 
 Default deny: a route that does not stand here cannot be built (`needed_role` refuses), so the API does not start.
 """
@@ -11,23 +11,37 @@ V1 = "/api/v1"
 
 
 class Role(StrEnum):
-    """viewer < operator < administrator: each may do what the one before it may."""
+    """viewer < operator < administrator: each may do what the one before it may. A broker's key opens what a broker
+    asks and nothing else, and no other key opens that: who may see every answer could try secrets there."""
 
     viewer = "viewer"
     operator = "operator"
     administrator = "administrator"
+    broker = "broker"
 
     def may(self, needed: Role) -> bool:
+        if Role.broker in (self, needed):
+            return self is needed
         ranks = list(Role)
         return ranks.index(self) >= ranks.index(needed)
+
+
+class Door(StrEnum):
+    """Doors that no key opens."""
+
+    vendor = "vendor"
+    """A vendor account's, by HTTP Basic (docs/push.md)."""
+
+
+Needed = Role | Door | None
+"""None: no key is asked for."""
 
 
 class UndeclaredRouteError(Exception):
     """A route has no line in `NEEDED`."""
 
 
-NEEDED: dict[tuple[str, str], Role | None] = {
-    # None: no key is asked for.
+NEEDED: dict[tuple[str, str], Needed] = {
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
     ("GET", "/metrics"): Role.viewer,
@@ -50,16 +64,28 @@ NEEDED: dict[tuple[str, str], Role | None] = {
     ("GET", f"{V1}/quarantine/counts"): Role.viewer,
     # The payload is what somebody sent us, unread: it may hold anything.
     ("GET", f"{V1}/quarantine/{{quarantine_key}}"): Role.operator,
+    ("POST", f"{V1}/quarantine/replay"): Role.operator,
+    ("GET", f"{V1}/newcomers"): Role.viewer,
+    ("POST", f"{V1}/newcomers/approve"): Role.operator,
+    ("POST", f"{V1}/newcomers/{{device_id}}/approve"): Role.operator,
+    ("POST", f"{V1}/newcomers/{{device_id}}/refuse"): Role.operator,
+    ("POST", f"{V1}/push/{{mapping}}"): Door.vendor,
     ("GET", f"{V1}/books"): Role.viewer,
     ("GET", f"{V1}/books/totals"): Role.viewer,
+    ("GET", f"{V1}/credentials"): Role.administrator,
+    ("POST", f"{V1}/credentials"): Role.administrator,
+    ("POST", f"{V1}/credentials/rotate"): Role.administrator,
+    ("DELETE", f"{V1}/credentials/{{kind}}/{{name}}"): Role.administrator,
+    ("POST", f"{V1}/broker/authenticate"): Role.broker,
+    ("POST", f"{V1}/broker/authorize"): Role.broker,
     ("GET", f"{V1}/keys"): Role.administrator,
     ("POST", f"{V1}/keys"): Role.administrator,
     ("DELETE", f"{V1}/keys/{{name}}"): Role.administrator,
 }
 
 
-def needed_role(method: str, path: str) -> Role | None:
-    """The role that `method path` (its template) needs."""
+def needed_role(method: str, path: str) -> Needed:
+    """The role, or the door, that `method path` (its template) needs."""
     try:
         return NEEDED[method, path]
     except KeyError:

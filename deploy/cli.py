@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from deploy import stack
+from deploy.broker_cli import commands as broker_commands
 from deploy.demo_cli import commands as demo_commands
 from deploy.errors import StackError
 from deploy.grafana_cli import commands as grafana_commands
@@ -34,6 +35,7 @@ _one_server = typer.Typer(
 commands.add_typer(_one_server, name="stack", hidden=True)
 commands.add_typer(grafana_commands)
 commands.add_typer(demo_commands)
+commands.add_typer(broker_commands)
 
 _URL_OF: dict[ServerName, str] = {"postgres": "database_url", "mosquitto": "mqtt_url"}
 _TITLES: dict[ServerName, str] = {"postgres": "TimescaleDB", "mosquitto": "MQTT broker"}
@@ -41,7 +43,14 @@ _Name = Annotated[ServerName, typer.Argument(help="Which one.")]
 
 
 @commands.command()
-def up() -> None:
+def up(
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure", help="The broker asks for credentials, and listens for TLS with an authority of its own."
+        ),
+    ] = False,
+) -> None:
     """Start the local TimescaleDB and MQTT broker, bring the database up to date, and print where they are.
 
     Needs no Docker and no root. What runs already is left alone; data is kept from one time to the next, under
@@ -50,22 +59,36 @@ def up() -> None:
     settings = load()
     own = _their_own(settings)
     with _saying() as say:
-        if len(own) < len(stack.BOTH):
-            stack.up(
-                settings.home,
-                stack.Ports(postgres=settings.postgres_port, mqtt=settings.mqtt_port),
-                servers=tuple(name for name in stack.BOTH if name not in own),
-                ready_rootfs=settings.rootfs,
-                say=say,
-            )
-            settings = load()
+        if secure and "mosquitto" in own:
+            raise StackError("--secure is for the local broker; UNDERFOOT_MQTT_URL is set, so yours is used")
+        wanted = tuple(name for name in stack.BOTH if name not in own)
+        # A broker that asks for credentials needs the accounts first, and so the database.
+        first = tuple(name for name in wanted if name == "postgres") if secure else wanted
+        settings = _started(settings, first, None, say)
         say("Bringing the database up to date")
         applied = migrate(settings.require_database())
+        if secure:
+            settings = _started(settings, ("mosquitto",), settings.require_database(), say)
     for name in own:
         out.print(f"{_TITLES[name]}: UNDERFOOT_{_URL_OF[name].upper()} is set, so yours is used and none is started.")
     if applied:
         out.print(f"The database was brought up to date ({', '.join(applied)}).")
     _print_status(_status(settings))
+
+
+def _started(settings: Settings, servers: tuple[ServerName, ...], accounts_in: str | None, say: Say) -> Settings:
+    """The settings once these servers run."""
+    if not servers:
+        return settings
+    stack.up(
+        settings.home,
+        stack.Ports(postgres=settings.postgres_port, mqtt=settings.mqtt_port),
+        servers=servers,
+        accounts_in=accounts_in,
+        ready_rootfs=settings.rootfs,
+        say=say,
+    )
+    return load()
 
 
 @commands.command()
@@ -146,6 +169,10 @@ def _print_status(found: dict[str, Any]) -> None:
         state = "[green]runs[/green]" if server["running"] else "[yellow]does not run[/yellow]"
         process = "yours" if server.get("configured") else str(server["pid"] or "")
         table.add_row(_TITLES[name], state, _without_password(found[_URL_OF[name]]), process)
+    closed = found["mosquitto"].get("secure")
+    if closed is not None:
+        for listener in ("devices", "certificates", "services"):
+            table.add_row(f"  TLS for {listener}", "", f"mqtts://localhost:{closed[listener]}", "")
     table.add_row("API", "", found["api_url"], "")
     out.print(table)
     out.print("The URLs with their passwords: `underfoot status --json`", style="dim", highlight=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.grafana.provision import dashboard_file, shipped_dashboard
+from ingest.codecs.cbor_v1 import FIELDS
 from ingest.reasons import MEANING, Rejection
 from underfoot.families import FAMILIES, Column, Family
 from underfoot.reports import Quality
@@ -44,7 +45,7 @@ def _family(family: Family) -> str:
     return (
         f"### `{family.name}` {family.label}\n\n"
         f"Expected every {_duration(family.default_interval_s)}, unless the ledger says otherwise.\n\n"
-        f"| field | 名称 | type | unit | range | resolution | |\n|---|---|---|---|---|---|---|\n{rows}"
+        f"| field | no. | 名称 | type | unit | range | resolution | |\n|---|---|---|---|---|---|---|---|\n{rows}"
     )
 
 
@@ -54,7 +55,8 @@ def _field(family: Family, column: Column) -> str:
     if column.choices:
         kind = "one of " + ", ".join(f"{value} {name}" for name, value in column.choices.items())
     possible = "" if column.low is None else f"{_number(column.low)} … {_number(column.high)}"
-    cells = [f"`{column.name}`", column.label, kind, column.unit, possible, _number(column.resolution), about]
+    number = str(FIELDS[family.name].index(column.name))
+    cells = [f"`{column.name}`", number, column.label, kind, column.unit, possible, _number(column.resolution), about]
     return f"| {' | '.join(cells)} |".replace("  |", " |")
 
 

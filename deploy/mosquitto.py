@@ -12,9 +12,11 @@ from typing import ClassVar, Literal
 from deploy.errors import StackError
 from deploy.processes import Process, Server, listens
 from deploy.rootfs import Say
+from deploy.secure import Identities
 
 # Anybody on this machine may publish and subscribe: that is for a developer's machine, never for production.
-_LISTENER = "listener {port} 127.0.0.1\nallow_anonymous true\npersistence_location /data/store/\n\n"
+_OPEN = "listener {port} 127.0.0.1\nallow_anonymous true\n"
+_STORE = "persistence_location /data/store/\n\n"
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,27 @@ class Mosquitto:
     def session_store(self) -> Path:
         return self.server.folder / "store" / "mosquitto.db"
 
+    @property
+    def identities(self) -> Identities:
+        return Identities(self.home)
+
     def url(self, port: int) -> str:
-        return f"mqtt://127.0.0.1:{port}"
+        login = f"{self.identities.login()}@" if self.identities.listeners() is not None else ""
+        return f"mqtt://{login}127.0.0.1:{port}"
+
+    def admit(self, accounts_in: str | None) -> None:
+        """Whom it lets in from its next start on: the accounts of that database, or everybody on this machine. While it
+        runs its door stays as it is."""
+        if self.server.running() is not None:
+            if accounts_in is not None and self.identities.listeners() is None:
+                raise StackError(
+                    "mosquitto already runs, open to all on this machine: `underfoot down` first, then"
+                    " `underfoot up --secure`"
+                )
+        elif accounts_in is None:
+            self.identities.open()
+        else:
+            self.identities.close(accounts_in)
 
     @property
     def prepared(self) -> bool:
@@ -49,7 +70,9 @@ class Mosquitto:
     def start(self, rootfs: Path, port: int) -> Process:
         folder = self.server.folder
         shared = (files("deploy") / "mosquitto.conf").read_text(encoding="utf-8")
-        (folder / "mosquitto.conf").write_text(_LISTENER.format(port=port) + shared, encoding="utf-8")
+        closed = self.identities.listeners()
+        listeners = _OPEN.format(port=port) if closed is None else closed.configuration(port)
+        (folder / "mosquitto.conf").write_text(f"{listeners}{_STORE}{shared}", encoding="utf-8")
         return self.server.start(rootfs, ["/usr/sbin/mosquitto", "-c", "/data/mosquitto.conf"])
 
     def wait_until_ready(self, port: int, say: Say) -> None:

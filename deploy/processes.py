@@ -56,7 +56,7 @@ class Server:
         while held(self.lock):
             pid = self._written_pid()
             if pid is not None:
-                return _process(pid) if held(self.lock) else None
+                return process_of(pid) if held(self.lock) else None
             if time.monotonic() > deadline:
                 raise StackError(f"{self.lock} is held, but {self.status_file} names no process; see {self.log}")
             time.sleep(0.01)
@@ -121,7 +121,7 @@ class Server:
             self.log.replace(self.log.with_suffix(".log.old"))
 
 
-def _process(pid: int) -> Process | None:
+def process_of(pid: int) -> Process | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
@@ -141,7 +141,7 @@ def _signal(process: Process, what: signal.Signals, patience: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        while _process(process.pid) == process:
+        while process_of(process.pid) == process:
             with suppress(ProcessLookupError):  # ended meanwhile: then its handle is ready
                 signal.pidfd_send_signal(handle, what)
             if not select.select([handle], [], [], 1)[0] and time.monotonic() > deadline:

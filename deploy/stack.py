@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from deploy.mosquitto import Mosquitto
 from deploy.ports import Wanted, choose, refusal
 from deploy.postgres import Postgres
 from deploy.rootfs import Say, silent
+from deploy.secure import Identities
 from underfoot.settings import SettingsError
 
 Server = Postgres | Mosquitto
@@ -44,10 +45,14 @@ def up(
     ports: Ports | None = None,
     *,
     servers: tuple[ServerName, ...] = BOTH,
+    accounts_in: str | None = None,
     ready_rootfs: Path | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
-    """Start what does not run yet, and return what `stack.json` says then. Data is kept from one time to the next."""
+    """Start what does not run yet, and return what `stack.json` says then. Data is kept from one time to the next.
+
+    `accounts_in`: the migrated database whose accounts the broker asks for; without, it is open on this machine.
+    """
     configured = ports or Ports()
     with _locked(home, say) as recorded:
         if "postgres" in servers:
@@ -55,6 +60,7 @@ def up(
             _start(postgres, configured.postgres, recorded, ready_rootfs, say)
             postgres.create_database(recorded["postgres"])
         if "mosquitto" in servers:
+            Mosquitto(home).admit(accounts_in)
             _start(Mosquitto(home), configured.mqtt, recorded, ready_rootfs, say)
         return _publish(home, recorded)
 
@@ -165,6 +171,8 @@ def _observed(home: Path, recorded: Recorded) -> dict[str, Any]:
             "port": port,
             "log": str(chosen.server.log),
         }
+    closed = Identities(home).listeners()
+    seen["mosquitto"]["secure"] = None if closed is None else asdict(closed) | {"ca": str(Identities(home).ca)}
     return seen
 
 

@@ -7,7 +7,7 @@ import threading
 
 import typer
 
-from ingest.worker import work
+from ingest.workforce import work
 from underfoot.settings import load
 
 commands = typer.Typer()
@@ -17,7 +17,7 @@ commands = typer.Typer()
 def ingest() -> None:
     """Take reports from the broker into the database, and evaluate the rules on the way. Runs until SIGTERM or Ctrl-C.
 
-    Any number may run: one holds the shard, the others wait to take over.
+    Any number may run: they divide the shards among them, and take over from each other (docs/workers.md).
     """
     settings = load()
     stop = threading.Event()

@@ -77,11 +77,6 @@ class CodecChoice(Protocol):
         ...
 
 
-class NoCodecs:
-    def of(self, topic: str, declared: str | None) -> Codec | None:
-        return None
-
-
 def read_ahead(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
     """The payload, and its canonical bytes, where it is plainly a JSON object: what can be done with a message while
     nobody knows yet whose it is. None: it needs a closer look."""
@@ -113,6 +108,14 @@ def decode(arrivals: Iterable[Arrival], registry: Registry, codecs: CodecChoice)
             items.append(Item(arrival, arrival.content, arrival.payload, arrival.raw, 0, handle, claim))
         else:
             _look_closer(arrival, handle, claim, items, rejected)
+    return items, rejected
+
+
+def take_apart(arrival: Arrival) -> tuple[list[Item], list[Rejected]]:
+    """The objects of a message that is JSON, whoever they are of: for codecs."""
+    items: list[Item] = []
+    rejected: list[Rejected] = []
+    _look_closer(arrival, NOBODY, None, items, rejected)
     return items, rejected
 
 

@@ -23,7 +23,7 @@ def note_newcomers(connection: Connection, rejected: Iterable[Rejected], most: i
     rows = []
     for device_id, reports in said.items():
         family, district = _claimed(reports[-1])
-        if family in FAMILIES and district is not None and DISTRICT.fullmatch(district):
+        if family in FAMILIES and (not district or DISTRICT.fullmatch(district)):
             received = [report.arrival.received_us for report in reports]
             rows.append((device_id, family, district, reports[-1], min(received), max(received), len(reports)))
     if not rows:
@@ -44,9 +44,10 @@ def note_newcomers(connection: Connection, rejected: Iterable[Rejected], most: i
     connection.execute(statement("newcomers.note"), params)
 
 
-def _claimed(one: Rejected) -> tuple[str | None, str | None]:
-    """The family and the district that a report claims for its device: by its codec, else by its topic."""
+def _claimed(one: Rejected) -> tuple[str | None, str]:
+    """The family and the district that a report claims for its device: by its codec, else by its topic. Most vendors'
+    messages say no district."""
     topic = parse_report_topic(one.arrival.topic)
     if topic is None:
-        return one.family, one.area
+        return one.family, one.area or ""
     return one.family or topic.family, one.area or topic.area

@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.arrival import Arrival
 from ingest.packets import ReadAhead, publishes, whole_packet
+from ingest.tenure import TenureLostError
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +112,13 @@ class _Client(mqtt.Client):
 
 
 class Session:
-    """One persistent session, in a thread of its own, which also reads payloads ahead (`read_ahead`)
-    while the writer waits for the database. `watch` is another file to look at meanwhile (the lock's)."""
+    """One persistent session, in a thread of its own, which also reads payloads ahead (`read_ahead`) while the writer
+    waits for the database. `watch` is another file to look at meanwhile (the lock's).
+
+    `surplus` is unsubscribed once `filters` are subscribed; then `on_session` hears whether the broker had the session.
+    Before each connect and at least each second `may_serve` is asked: another may hold the shard by now, and two
+    clients under one id would throw each other out for ever.
+    """
 
     def __init__(
         self,
@@ -123,11 +129,15 @@ class Session:
         keepalive_s: int,
         in_flight: int,
         on_session: Callable[[bool], None],
-        read_ahead: ReadAhead,
+        read_ahead: ReadAhead = lambda _payload: (None, b""),
         watch: tuple[int, Callable[[], None]] | None = None,
+        surplus: Iterable[str] = (),
+        may_serve: Callable[[], bool] = lambda: True,
     ) -> None:
         self._url = urlsplit(mqtt_url)
         self._filters = list(filters)
+        self._surplus = list(surplus)
+        self._may_serve = may_serve
         self._keepalive_s = keepalive_s
         self._in_flight = in_flight
         self._on_session = on_session
@@ -146,6 +156,7 @@ class Session:
             self._client.tls_set()
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
+        self._client.on_unsubscribe = lambda *_details: self._settled()
         self._client.on_disconnect = self._disconnected
         self._ready = threading.Condition()
         self._arrivals: list[Arrival] = []
@@ -156,6 +167,7 @@ class Session:
         self._unfinished = b""
         self._received_us = 0
         self._online = False
+        self._present = False
         self._stop = False
         self._failure: BaseException | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -184,6 +196,8 @@ class Session:
                     break
                 self._ready.wait(left)
             self._poked = False
+            if isinstance(self._failure, TenureLostError):
+                raise self._failure
             if self._failure is not None:
                 raise ConnectionError(f"the MQTT loop ended: {self._failure!r}") from self._failure
             taken, self._arrivals = self._arrivals[:most], self._arrivals[most:]
@@ -232,7 +246,7 @@ class Session:
     def _run(self) -> None:
         try:
             pause = 0.1
-            while not self._stop:
+            while self._serving():
                 try:
                     self._client.connect(self._url.hostname or "", self._port(), self._keepalive_s)
                     pause = 0.1
@@ -249,6 +263,13 @@ class Session:
         finally:
             self.poke()
 
+    def _serving(self) -> bool:
+        """Whether we go on. Once we may not, nothing more is acknowledged."""
+        if not self._stop and not self._may_serve():
+            self._failure = TenureLostError("this process has not reached the database for too long")
+            self._stop = True
+        return not self._stop
+
     def _port(self) -> int:
         return self._url.port or (8883 if self._url.scheme == "mqtts" else 1883)
 
@@ -258,7 +279,8 @@ class Session:
         with selectors.DefaultSelector() as selector:
             self._register_others(selector)
             while (left := until - time.monotonic()) > 0 and not self._stop:
-                self._look_at_others(selector.select(left))
+                self._look_at_others(selector.select(min(left, 1.0)))
+                self._serving()
 
     def _register_others(self, selector: selectors.BaseSelector) -> None:
         selector.register(self._wake_read, selectors.EVENT_READ, "wake")
@@ -287,9 +309,10 @@ class Session:
             self._register_others(selector)
             misc_at = time.monotonic()
             while self._client.socket() is not None:
-                if self._stop:
-                    self._client.disconnect()
+                serving = self._serving()
                 self._send_gathered()
+                if not serving:
+                    self._client.disconnect()
                 self._client.loop_write()
                 wants = selectors.EVENT_READ if buffered.flush() else selectors.EVENT_READ | selectors.EVENT_WRITE
                 if self._client.socket() is None:
@@ -340,7 +363,7 @@ class Session:
         with self._ready:
             acknowledge, self._acknowledge = self._acknowledge, []
             publish, self._publish = self._publish, []
-        if not self._online:
+        if not self._online or self._failure is not None:
             return
         packet_ids = [packet_id for generation, packet_id in acknowledge if generation == self._generation]
         if packet_ids:
@@ -358,10 +381,12 @@ class Session:
             return
         self._generation += 1
         self._online = True
-        if flags.session_present:
-            self._forget_surplus()
+        self._present = bool(flags.session_present)
+        if self._present:
+            self._forget_waiting()
         client.subscribe([(topic, 1) for topic in self._filters])
-        self._on_session(bool(flags.session_present))
+        if self._surplus:
+            client.unsubscribe(self._surplus)
 
     def _subscribed(
         self, _client: mqtt.Client, _data: Any, _packet_id: int, codes: list[ReasonCode], _properties: Any
@@ -369,8 +394,14 @@ class Session:
         refused = [topic for topic, code in zip(self._filters, codes, strict=False) if code.is_failure]
         if refused:
             raise PermissionError(f"the broker refuses our subscription to {', '.join(refused)}")
+        if not self._surplus:
+            self._settled()
 
-    def _forget_surplus(self) -> None:
+    def _settled(self) -> None:
+        """The broker has done what we asked it for: from now on the session is as it should be."""
+        self._on_session(self._present)
+
+    def _forget_waiting(self) -> None:
         """What waits from older connections comes again. A broker may have lost some of it, so it is kept while there
         is room; reconnecting again and again while the database hangs must not fill the memory."""
         with self._ready:

@@ -9,16 +9,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
 from alerts.outcome import RuleInForce
 from alerts.rulebook import install_shipped, rules_in_force
 from ingest.arrays import allow_arrays
-from ingest.decode import CodecChoice, NoCodecs
+from ingest.codecs.mappings import mappings_in_force
+from ingest.codecs.table import Codecs
+from ingest.division import Plan, read_division
 from ingest.load import LedgerView, is_open, load_state
 from ingest.registry import Known, Registry
 from underfoot.alarms import SubjectKind
@@ -28,27 +30,55 @@ from underfoot.storage.statements import statement
 
 log = logging.getLogger(__name__)
 
+_CHANNELS = ("underfoot_inbox", "underfoot_registry", "underfoot_rules", "underfoot_shards")
+
 
 class TenureLostError(Exception):
     """Another process holds the shard now, or the lock's connection is gone."""
 
 
+@dataclass(frozen=True)
+class Stale:
+    """Sessions that keep a shard's lock for nobody: as long as its epoch is this, and the worker's beat (where there is
+    a worker) has not grown."""
+
+    epoch: int
+    beat: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """In whose name a shard is taken. `stale` says whose sessions may be ended for it, `opened` hears of each
+    connection of ours; `receive` gets the session ready for districts that are on their way, and waits for them."""
+
+    worker_key: int | None = None
+    may_serve: Callable[[], bool] = lambda: True
+    stale: Callable[[], Stale | None] = lambda: None
+    opened: Callable[[Connection], None] = lambda _connection: None
+    receive: Callable[[Connection, Connection, str, Plan], list[bool]] | None = None
+
+
 @dataclass
 class Tenure:
-    """What the holder of a shard knows. `connection` carries the batches, `lock` only the lock and notifications."""
+    """What the holder of a shard knows. `connection` carries the batches, `lock` only the lock and notifications.
+
+    `sessions`: whether the broker still had the session, each time that we have connected. `may_serve` is looked at
+    before each connect, and then often."""
 
     shard: str
     shard_key: int
     epoch: int
-    filters: list[str]
+    plan: Plan
     session_known: bool
     lock: Connection
     connection: Connection
     rules: dict[str, RuleInForce]
     ledger: LedgerView
-    codecs: CodecChoice
+    codecs: Codecs
     caught_up_us: int
     session_alarm_open: bool
+    sessions: list[bool] = field(default_factory=list)
+    may_serve: Callable[[], bool] = lambda: True
 
     @property
     def registry(self) -> Registry:
@@ -63,30 +93,46 @@ class Tenure:
 
     def check(self) -> None:
         """The first act of each batch's transaction."""
-        row = self.connection.execute(
-            statement("shard.check_epoch"), {"shard": self.shard, "epoch": self.epoch}
-        ).fetchone()
-        if row is None:
-            raise TenureLostError(f"shard {self.shard}: epoch {self.epoch} is over")
+        _check(self.connection, self.shard, self.epoch)
+
+
+def _check(connection: Connection, shard: str, epoch: int) -> None:
+    if connection.execute(statement("shard.check_epoch"), {"shard": shard, "epoch": epoch}).fetchone() is None:
+        raise TenureLostError(f"shard {shard}: epoch {epoch} is over")
 
 
 @contextmanager
-def hold(database_url: str, shard: str, stop: threading.Event) -> Iterator[Tenure | None]:
+def hold(database_url: str, shard: str, stop: threading.Event, claim: Claim | None = None) -> Iterator[Tenure | None]:
     """Wait for the shard's lock and load its state. None when `stop` came first."""
+    claim = claim or Claim()
     with connect(database_url, f"lock-{shard}", autocommit=True) as lock:
-        waiting = False
+        claim.opened(lock)
         while not _locked(lock, shard):
-            if not waiting:
-                log.info("shard %s is held by another process; waiting for it", shard)
-                waiting = True
-            if stop.wait(0.5):
+            stale = claim.stale()
+            if stale is not None:
+                log.warning("shard %s: ending the sessions of a holder that no longer lives", shard)
+                params = {"shard": shard, "epoch": stale.epoch, "beat": stale.beat}
+                lock.execute(statement("shard.end_sessions"), params)
+            elif stop.wait(0.5):
                 yield None
                 return
-        for channel in ("underfoot_inbox", "underfoot_registry", "underfoot_rules"):
+        for channel in _CHANNELS:
             lock.execute(f"LISTEN {channel}")
         with connect(database_url, f"ingest-{shard}") as connection:
+            claim.opened(connection)
             allow_arrays(connection)
-            yield _load(lock, connection, shard)
+            epoch, shard_key = _begin(connection, shard, claim)
+            plan = read_division(connection).plan(shard)
+            connection.commit()
+            sessions: list[bool] = []
+            if plan.coming and claim.receive is not None:
+                sessions = claim.receive(lock, connection, shard, plan)
+            if stop.is_set():
+                yield None
+                return
+            tenure = _load(lock, connection, shard, shard_key, epoch)
+            tenure.sessions, tenure.may_serve = sessions, claim.may_serve
+            yield tenure
 
 
 def _locked(lock: Connection, shard: str) -> bool:
@@ -94,12 +140,22 @@ def _locked(lock: Connection, shard: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    row = connection.execute(statement("shard.begin_epoch"), {"shard": shard, "holder": holder}).fetchone()
+def _begin(connection: Connection, shard: str, claim: Claim) -> tuple[int, int]:
+    params = {
+        "shard": shard,
+        "holder": f"{socket.gethostname()}:{os.getpid()}",
+        "worker_key": claim.worker_key,
+    }
+    row = connection.execute(statement("shard.begin_epoch"), params).fetchone()
+    connection.commit()
     if row is None:
         raise TenureLostError(f"there is no shard named {shard!r}")
-    epoch, shard_key, filters, session_known, caught_up_to = row
+    return row[0], row[1]
+
+
+def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, epoch: int) -> Tenure:
+    _check(connection, shard, epoch)
+    ((session_known, caught_up_to),) = connection.execute(statement("shard.session_state"), {"shard": shard}).fetchall()
     install_shipped(connection)
     rules = rules_in_force(connection)
     ledger = LedgerView(shard, Registry(rules))
@@ -108,13 +164,13 @@ def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
         shard=shard,
         shard_key=shard_key,
         epoch=epoch,
-        filters=filters,
+        plan=read_division(connection).plan(shard),
         session_known=session_known,
         lock=lock,
         connection=connection,
         rules={in_force.rule.rule_id: in_force for in_force in rules},
         ledger=ledger,
-        codecs=NoCodecs(),
+        codecs=Codecs(mappings_in_force(connection)),
         caught_up_us=microseconds(caught_up_to) if caught_up_to is not None else 0,
         session_alarm_open=is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
     )
@@ -125,12 +181,15 @@ def _load(lock: Connection, connection: Connection, shard: str) -> Tenure:
 
 
 def watch_lock(tenure: Tenure) -> list[str]:
-    """Read what the lock's connection has to say: the channels notified. Raises when the connection is gone."""
+    """Read what the lock's connection has to say: the channels notified, of `underfoot_shards` only what concerns this
+    shard. Raises when the connection is gone."""
     pgconn = tenure.lock.pgconn
     pgconn.consume_input()
     if pgconn.status != psycopg.pq.ConnStatus.OK:
         raise TenureLostError(f"shard {tenure.shard}: the lock's connection is gone")
     channels = []
     while (notify := pgconn.notifies()) is not None:
-        channels.append(notify.relname.decode())
+        channel = notify.relname.decode()
+        if channel != "underfoot_shards" or notify.extra.decode() == tenure.shard:
+            channels.append(channel)
     return channels

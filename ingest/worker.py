@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import secrets
 import threading
@@ -19,13 +18,14 @@ from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
 from ingest.arrival import Arrival
 from ingest.decode import Item, Rejected, claims, decode, read_ahead
+from ingest.division import advance
 from ingest.newcomers import note_newcomers
 from ingest.quarantine import Budget, Kept, quarantine, released
 from ingest.reasons import Rejection
 from ingest.registry import FamilyDevices
 from ingest.store import put_latest, store
 from ingest.subscribe import Session
-from ingest.tenure import Tenure, TenureLostError, hold, watch_lock
+from ingest.tenure import Tenure, TenureLostError, watch_lock
 from ingest.validate import Judged, unknown_ids, validate
 from ingest.whose import Forward
 from underfoot.alarms import Reason, SubjectKind
@@ -60,16 +60,18 @@ class Worker:
         self._look_around = threading.Event()
         self._registry_changed = threading.Event()
         self._lost: list[str] = []
-        self._sessions: list[bool] = []
+        self._sessions = tenure.sessions
         self._session = Session(
             settings.require_mqtt(),
             f"underfoot-{tenure.shard}",
-            [*tenure.filters, self._probe_topic],
+            [*tenure.plan.filters, self._probe_topic],
             keepalive_s=settings.keepalive_s,
             in_flight=settings.in_flight,
             on_session=self._on_session,
             read_ahead=read_ahead,
             watch=(tenure.lock.fileno(), self._on_lock),
+            surplus=tenure.plan.surplus,
+            may_serve=tenure.may_serve,
         )
         self._budget = Budget(settings.quarantine_rate_per_s, settings.quarantine_burst)
         self._probed_at = 0.0
@@ -189,17 +191,20 @@ class Worker:
         tenure.caught_up_us = max(tenure.caught_up_us, sent)
         if tenure.session_alarm_open:
             self._session_alarm(Reason.session_restored, raised=False)
+        ours = any(_epoch(probe) == tenure.epoch for probe in probes)
+        if ours and advance(tenure.connection, tenure.shard, tenure.plan):
+            self._lost.append("districts go to other shards: starting again")
 
     def _carry_out_commands(self, waiting: inbox.Waiting) -> None:
         """What does not come by MQTT, in its order; each command sees what the one before it has changed."""
-        tenure = self._tenure
+        tenure, plan = self._tenure, self._tenure.plan
         for present in self._sessions[:]:
             self._sessions.remove(present)
             if not present and tenure.session_known:
                 self._session_alarm(Reason.session_lost, raised=True)
-            if not tenure.session_known:
-                tenure.connection.execute(statement("shard.session_known"), {"shard": tenure.shard})
-                tenure.session_known = True
+            params = {"shard": tenure.shard, "filters": list(plan.filters), "dropped": list(plan.surplus)}
+            tenure.connection.execute(statement("shard.session_known"), params)
+            tenure.session_known = True
         commands = []
         for row in waiting.commands:
             command = inbox.carry_out(tenure, row, time.time_ns() // 1000)
@@ -252,11 +257,14 @@ class Worker:
 
     def _probe(self, now: float) -> None:
         """More often while a silence is on its way to being proof."""
-        waiting = any(devices.evaluator.waits_for_silence for devices in self._tenure.registry.families.values())
+        waiting = bool(self._tenure.plan.draining or self._tenure.plan.leaving) or any(
+            devices.evaluator.waits_for_silence for devices in self._tenure.registry.families.values()
+        )
         interval = min(self._settings.probe_interval_s, 1.0) if waiting else self._settings.probe_interval_s
         if self._session.online and now - self._probed_at >= interval:
             self._probed_at = now
-            self._session.publish(self._probe_topic, orjson.dumps({"sent_us": time.time_ns() // 1000}))
+            probe = {"sent_us": time.time_ns() // 1000, "epoch": self._tenure.epoch}
+            self._session.publish(self._probe_topic, orjson.dumps(probe))
 
     # called from the MQTT loop's thread -----------------------------------------------------------------------------
 
@@ -274,6 +282,8 @@ class Worker:
             return
         if "underfoot_rules" in channels:
             self._lost.append("the rules have changed: starting again with the new ones")
+        if "underfoot_shards" in channels:
+            self._lost.append("devices have come from or gone to another shard: starting again")
         if "underfoot_registry" in channels:
             self._registry_changed.set()
         if channels:
@@ -305,28 +315,10 @@ def _sent_us(probe: Arrival) -> int | None:
     return sent if isinstance(sent, int) and 0 <= probe.received_us - sent < 7 * 86_400_000_000 else None
 
 
-def _spare_the_collector() -> None:
-    """The registry lives as long as the tenure and a batch dies by reference counting: looking for cycles in them took
-    a quarter of the time (measured), so what is loaded is set apart and the collector comes less often."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
-
-
-def work(settings: Settings, stop: threading.Event) -> None:
-    """Hold the shard whenever it can be held, until `stop`. Whatever ends a tenure, the next one loads the database."""
-    pause = 0.5
-    began = time.monotonic()
-    while not stop.is_set():
-        try:
-            with hold(settings.require_database(), settings.shard, stop) as tenure:
-                if tenure is None:
-                    return
-                began = time.monotonic()
-                _spare_the_collector()
-                Worker(settings, tenure).run(stop)
-        except (psycopg.Error, TenureLostError, ConnectionError) as error:
-            log.warning("shard %s: tenure over: %s", settings.shard, str(error).strip())
-            pause = 0.5 if time.monotonic() - began > 10 else min(pause * 2, 5.0)
-            stop.wait(pause)
+def _epoch(probe: Arrival) -> int | None:
+    """The tenure that sent it."""
+    try:
+        epoch = orjson.loads(probe.payload)["epoch"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return epoch if isinstance(epoch, int) else None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -33,6 +34,9 @@ from simulators.play import Progress as RunProgress
 from simulators.play import play
 from simulators.publisher import Publisher
 from simulators.roster import RosterDevice, read_roster, roster_of
+from simulators.stations.fleet import Fleet as StationFleet
+from simulators.stations.fleet import Habits, StationsError
+from simulators.stations.life import CHINA, Station, lives_from
 from simulators.summary import summary_of
 from simulators.wire import WireError
 from underfoot.families import FAMILIES
@@ -40,6 +44,17 @@ from underfoot.ledger.columns import LedgerError
 from underfoot.settings import load as load_settings
 
 QUIET = "quiet"
+
+_EXPECTED = (
+    CityError,
+    LedgerError,
+    LoadError,
+    MisbehaviourError,
+    ScenarioError,
+    ServeError,
+    StationsError,
+    WireError,
+)
 
 out = Console()
 err = Console(stderr=True)
@@ -201,6 +216,49 @@ def simulate_load(
         raise typer.Exit(1)
 
 
+@simulate.command("stations")
+def simulate_stations(
+    stations: Annotated[int, typer.Option(min=1, max=20_000, help="How many stations, each on its connection.")] = 20,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1440, help="How many steps of five minutes each lives through, up to now.")
+    ] = 24,
+    first: Annotated[int, typer.Option(min=0, help="The first station's number; the others follow.")] = 41_050_001,
+    rate: Annotated[
+        float | None, typer.Option(help="Frames a second, of all. By default as fast as they are acknowledged.")
+    ] = None,
+    window: Annotated[int, typer.Option(min=1, max=64, help="Unacknowledged frames a station at most.")] = 1,
+    corrupt: Annotated[float, typer.Option(help="Share of frames before which a damaged one comes.")] = 0.0,
+    split: Annotated[float, typer.Option(help="Share of frames that arrive in pieces.")] = 0.0,
+    repeat: Annotated[float, typer.Option(help="Share of frames that are sent twice.")] = 0.0,
+    retry_s: Annotated[float, typer.Option(help="After how long without an answer a frame is sent again.")] = 10.0,
+    patience_s: Annotated[float, typer.Option(help="After how long without any answer the fleet gives up.")] = 60.0,
+    host: Annotated[
+        str | None, typer.Option(help="Where `underfoot stations` listens. By default its setting.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Its port. By default its setting.")] = None,
+    seed: _Seed = 1,
+    summary: _Summary = None,
+    as_json: _Json = False,
+) -> None:
+    """Let hydrological stations (rain and level) report over TCP in SL 651-2014: timed, additional, hourly, heartbeats.
+
+    A frame counts as acknowledged by the centre's answer, and is sent again without one.
+    """
+    with _plain_errors(), _stoppable() as stop:
+        habits = Habits(rate, window, corrupt, split, repeat, retry_s, patience_s=patience_s)
+        _writable(summary)
+        settings = load_settings()
+        began = lives_from(datetime.now(CHINA), steps)
+        lives = [Station(f"{first + number:010d}", began, steps, seed) for number in range(stations)]
+        fleet = StationFleet(lives, host or settings.stations_host, port or settings.stations_port, habits, seed)
+        with _count_progress(stations * steps) as show:
+            result = fleet.run(stop, show)
+        _deliver(result, summary, as_json)
+    if result["unacknowledged"]:
+        err.print(f"[red]{result['unacknowledged']} frames were never acknowledged[/red]")
+        raise typer.Exit(1)
+
+
 @commands.command()
 def platform(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -275,7 +333,7 @@ def _plain_errors() -> Iterator[None]:
     """An expected failure is one red line, not a traceback."""
     try:
         yield
-    except (CityError, LedgerError, LoadError, MisbehaviourError, ScenarioError, ServeError, WireError) as error:
+    except _EXPECTED as error:
         err.print(Text(str(error), style="red"))
         raise typer.Exit(2) from None
 

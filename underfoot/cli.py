@@ -22,6 +22,7 @@ from typer.main import get_group
 
 from underfoot import __version__
 from underfoot.ledger.cli import commands as ledger_commands
+from underfoot.ledger.newcomers_cli import commands as newcomer_commands
 from underfoot.settings import Settings, SettingsError, load, origins
 from underfoot.storage.migrate import MigrationError, migrate
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 db = typer.Typer(no_args_is_help=True, help="The database: bring it up to date.")
 app.add_typer(db, name="db")
 app.add_typer(ledger_commands)
+app.add_typer(newcomer_commands)
 
 
 def _say_version(asked: bool) -> None:
@@ -87,6 +89,8 @@ def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For prog
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return "" if value is None else str(value)
 
 

@@ -29,6 +29,12 @@ REDELIVERED = Metric(
     "Of the received, marked as redelivered by the broker.",
     ("shard",),
 )
+BY_INBOX = Metric(
+    "underfoot_messages_by_inbox_total",
+    "counter",
+    "Of the received, those that came by the inbox: pushed, over TCP, replayed, forwarded to the shard.",
+    ("shard",),
+)
 UNPACKED = Metric(
     "underfoot_reports_unpacked_total", "counter", "Reports beyond the first that array payloads held.", ("shard",)
 )
@@ -37,10 +43,24 @@ DUPLICATE = Metric("underfoot_reports_duplicate_total", "counter", "Reports that
 QUARANTINED = Metric(
     "underfoot_reports_quarantined_total", "counter", "Reports and messages set aside, by the books.", ("shard",)
 )
+FORWARDED = Metric(
+    "underfoot_reports_forwarded_total",
+    "counter",
+    "Reports passed on to the shard that their device belongs to.",
+    ("shard",),
+)
+DISCARDED = Metric(
+    "underfoot_reports_discarded_total",
+    "counter",
+    "Rejected reports and messages of a flood: counted, not kept in quarantine.",
+    ("shard",),
+)
 LATE = Metric(
     "underfoot_reports_late_total", "counter", "Of the stored, older than their device's newest report.", ("shard",)
 )
-QUARANTINE = Metric("underfoot_quarantine_messages", "gauge", "Messages in quarantine, by reason.", ("reason",))
+QUARANTINE = Metric(
+    "underfoot_quarantine_messages", "gauge", "Messages that wait in quarantine, by reason.", ("reason",)
+)
 
 ALARMS_OPEN = Metric(
     "underfoot_alarms_open", "gauge", "Open alarms (episodes) by severity: blue, yellow, orange, red.", ("severity",)
@@ -66,6 +86,9 @@ SHARD_BEHIND_S = Metric(
 PROBE_DELAY_S = Metric(
     "underfoot_shard_probe_delay_seconds", "gauge", "Publish to commit of the shard's last probe.", ("shard",)
 )
+
+SHARD_HELD = Metric("underfoot_shard_held", "gauge", "1 when an ingest holds the shard, else 0.", ("shard",))
+WORKERS = Metric("underfoot_workers", "gauge", "Ingest processes that reach the database.")
 
 DEVICES = Metric("underfoot_devices", "gauge", "Registered devices by family and status.", ("family", "status"))
 

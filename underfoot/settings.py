@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 Origin = Literal["environment", "file", "local stack", "default"]
 
@@ -30,7 +30,17 @@ def _url(schemes: tuple[str, ...], example: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _with_commas(value: object) -> object:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+ShardNames = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], ...],
+    NoDecode,
+    BeforeValidator(_with_commas),
+    Field(min_length=1),
+]
 DatabaseUrl = Annotated[SecretStr, _url(("postgresql", "postgres"), "postgresql://user:password@host:5432/underfoot")]
 MqttUrl = Annotated[SecretStr, _url(("mqtt", "mqtts"), "mqtt://user:password@host:1883")]
 HttpUrl = Annotated[str, _url(("http", "https"), "http://host:3000")]
@@ -92,6 +102,10 @@ class Settings(BaseSettings):
     mqtt_url: MqttUrl | None = Field(
         None, description="MQTT broker, as an mqtt:// or mqtts:// URL. Unset: the local stack's"
     )
+    mqtt_ca: Path | None = Field(
+        None,
+        description="Authority that the certificate of an mqtts:// broker must be of (PEM). Unset: the system's",
+    )
     postgres_port: Port | None = Field(None, description="Port of the local TimescaleDB. Unset: 55432, or a free one")
     mqtt_port: Port | None = Field(None, description="Port of the local broker. Unset: 51883, or a free one")
     rootfs: Path | None = Field(
@@ -104,7 +118,16 @@ class Settings(BaseSettings):
         None,
         description="How people reach the API from outside: links in messages begin with it. Unset: its address",
     )
-    shard: str = Field("main", pattern=r"^[a-z0-9_-]{1,32}$", description="The shard that `underfoot ingest` works on")
+    shards: ShardNames | None = Field(
+        None, description="The shards that this `underfoot ingest` may hold, with commas between. Unset: any"
+    )
+    takeover_after_s: float = Field(
+        15,
+        ge=1.5,
+        le=600,
+        description="How long an ingest must be seen not to live before others take its shards (seconds);"
+        " cut off from the database, it lets go of them by itself after two thirds of that. The same for all of them",
+    )
     in_flight: int = Field(
         5000,
         ge=1,
@@ -139,6 +162,28 @@ class Settings(BaseSettings):
     )
     newcomers_per_area: int = Field(
         1000, ge=1, description="Unknown devices that may wait for approval in one district; more are not listed"
+    )
+    stations_host: str = Field("127.0.0.1", description="Address on which `underfoot stations` awaits SL 651 stations")
+    stations_port: Port = Field(56510, description="Port on which `underfoot stations` awaits SL 651 stations")
+    stations_shard: str = Field(
+        "main", pattern=r"^[a-z0-9_-]{1,32}$", description="The shard whose inbox takes what SL 651 stations send"
+    )
+    stations_map: Path | None = Field(
+        None,
+        description="YAML file: which elements of which SL 651 stations become which devices. Unset: as shipped",
+    )
+    stations_connections: int = Field(4096, ge=1, le=60_000, description="SL 651 stations connected at once at most")
+    stations_idle_s: float = Field(
+        600, ge=1, le=86_400, description="Silence after which an SL 651 station's connection is closed (seconds)"
+    )
+    stations_frame_bytes: int = Field(
+        4112, ge=64, le=4112, description="Longest frame taken from an SL 651 station (bytes)"
+    )
+    stations_buffer_bytes: int = Field(
+        262_144, ge=4112, le=16_777_216, description="Longest SL 651 message in many packets that is gathered (bytes)"
+    )
+    stations_stay_online: bool = Field(
+        True, description="Acknowledge SL 651 stations with ESC (stay on line) rather than EOT (done)"
     )
     timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
     offline_check_interval_s: float = Field(

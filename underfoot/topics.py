@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 ROOT = "underfoot/v1"
@@ -32,11 +33,6 @@ def parse_report_topic(topic: str) -> ReportTopic | None:
     return _parse(topic, "report")
 
 
-def parse_cbor_topic(topic: str) -> ReportTopic | None:
-    """The same device's report topic, where this is `underfoot/v1/{area}/{family}/{device_id}/cbor`."""
-    return _parse(topic, "cbor")
-
-
 def parse_forwarded_topic(topic: str) -> ReportTopic | None:
     """The same device's report topic, where this is what one shard forwards a report to another under."""
     return _parse(topic, "forwarded")
@@ -45,6 +41,11 @@ def parse_forwarded_topic(topic: str) -> ReportTopic | None:
 def parse_device_topic(topic: str) -> ReportTopic | None:
     """The same, whatever a device publishes under."""
     return _parse(topic, topic.rpartition("/")[2]) if topic.endswith(("/report", "/cbor", "/forwarded")) else None
+
+
+def parse_cbor_topic(topic: str) -> ReportTopic | None:
+    """The same device's report topic, where this is `underfoot/v1/{area}/{family}/{device_id}/cbor`."""
+    return _parse(topic, "cbor")
 
 
 def _parse(topic: str, last: str) -> ReportTopic | None:
@@ -78,6 +79,14 @@ def parse_gateway_topic(topic: str) -> GatewayTopic | None:
 REPORT_FILTER = f"{ROOT}/+/+/+/report"
 CBOR_FILTER = f"{ROOT}/+/+/+/cbor"
 GATEWAY_FILTER = f"{ROOT}/+/gateway/+/batch"
+
+
+def filters_of(districts: Collection[str] | None) -> list[str]:
+    """What the shard of these districts subscribes to; None: of all there are. Of disjoint districts, disjoint ones."""
+    everywhere = (REPORT_FILTER, CBOR_FILTER, GATEWAY_FILTER)
+    if districts is None:
+        return list(everywhere)
+    return [each.replace("+", district, 1) for district in sorted(districts) for each in everywhere]
 
 
 def probe_topic(shard: str) -> str:

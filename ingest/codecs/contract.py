@@ -8,6 +8,13 @@ from typing import Any, NamedTuple, Protocol
 from ingest.arrival import Arrival
 from ingest.reasons import Rejection
 
+MOST_REPORTS = 10_000
+"""In one message. A megabyte of `[1,1,1,…` is half a million items, each of which would be quarantined for seconds."""
+
+
+MOST_DEEP = 32
+"""Lists and objects within each other: what is kept beside a report is walked through at every step after this one."""
+
 
 class Decoded(NamedTuple):
     """One report that a codec found in a message, in the shape of protocol v1."""

@@ -6,10 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import alerts, ingest
+from tests.benchmarks import alerts, ingest, stations
 from tests.benchmarks.figures import Figure, show, write
 
-GROUPS: dict[str, Callable[[], list[Figure]]] = {"ingest": ingest.figures, "alerts": alerts.figures}
+GROUPS: dict[str, Callable[[], list[Figure]]] = {
+    "ingest": ingest.figures,
+    "stations": stations.figures,
+    "alerts": alerts.figures,
+}
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from alerts.rules import parse_rule
 from alerts.timers import post_due
 from ingest.tenure import TenureLostError, hold, watch_lock
-from ingest.worker import Worker, work
+from ingest.worker import Worker
+from ingest.workforce import work
 from tests.conftest import OwnStack
 from tests.integration.shard import HOUR, MINUTE, SECOND, Shard, shard_of
 from underfoot.reports import Quality

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.system.city import PROBE_S, City, write_ledger
+from tests.system.city import DISTRICTS, PROBE_S, City, write_ledger
 from tests.system.installation import Installation, installed, ports_to_keep
 
 _numbers = itertools.count(1)
@@ -92,6 +92,21 @@ def city(city_stack: Installation) -> Iterator[City]:
                 city_stack.start_server(server)
         with psycopg.connect(maintenance, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def spread_city(city: City) -> Iterator[City]:
+    """The small city in five districts, whose workers take over from each other within seconds."""
+    city.installation.environment["UNDERFOOT_TAKEOVER_AFTER_S"] = "3"
+    city.do(
+        "UPDATE devices SET district = (%s::text[])[1 + right(device_id, 3)::int %% %s]",
+        list(DISTRICTS),
+        len(DISTRICTS),
+    )
+    yield city
+    city.installation.end_processes()
+    for district in DISTRICTS:
+        city.forget_session(district)
 
 
 def _maintenance(installation: Installation) -> str:

@@ -11,10 +11,11 @@ import itertools
 import json
 import random
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.system.city import DEVICES, topic
+from tests.system.city import DEVICES, DISTRICT, DISTRICTS, topic
 
 DEPTHS_CM = ((5, 1), (15, 2), (27, 3), (40, 4))
 """Limits of the shipped rule road.ponding, and the severity each means."""
@@ -88,10 +89,11 @@ _ANALOGUE = DEVICES["rain"] + DEVICES["pipe"]
 
 
 class Fleet:
-    """`message()` gives the next one to send. Not for two threads at once."""
+    """`message()` gives the next one to send. Not for two threads at once. `home` says a device's district."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, home: Callable[[str], str] = lambda _: DISTRICT) -> None:
         self.sent = Sent()
+        self._home = home
         self._random = random.Random(seed)
         self._number = itertools.count(1)
         self._last_ms: dict[str, int] = {}
@@ -129,7 +131,7 @@ class Fleet:
             _PLAIN + _COUNTING + clockless + DEVICES["lamp"] + DEVICES["pump"] + DEVICES["road"] + _ANALOGUE
         )
         body = self._report(device_id, clockless=device_id in _CLOCKLESS)
-        made = Message(topic(device_id), encoded(body))
+        made = Message(self._topic(device_id), encoded(body))
         if "ts" in body and device_id not in _STEPPED:
             self._memory.append(made)
         return made
@@ -200,36 +202,42 @@ class Fleet:
         if self._random.random() < 0.4:
             nonsense = self._random.choice([f"nonsense {self._number_of_its_own()}", {"n": self._number_of_its_own()}])
             items.insert(self._random.randrange(len(items)), nonsense)
-            self.sent.refused.add(fingerprint(topic(device_id), encoded(nonsense)))
-        return Message(topic(device_id), encoded(items))
+            self.sent.refused.add(fingerprint(self._topic(device_id), encoded(nonsense)))
+        return Message(self._topic(device_id), encoded(items))
 
     # and what the others do -----------------------------------------------------------------------------------------
 
     def _wanderer(self) -> Message:
         """A cover without a hazard whose clock is anywhere: it must be stored, whatever it is filed under."""
         device_id = self._random.choice(_WANDERING)
-        ts = self._random.choice(
-            [now_ms() - self._random.randrange(3_600_000), 0, now_ms() + 86_400_000, "yesterday", None]
-        )
+        wrong = [0, now_ms() + 86_400_000, "yesterday", None] if self._clockless else []
+        ts = self._random.choice([now_ms() - self._random.randrange(3_600_000), *wrong])
         number = self._new_number()
-        return report(device_id, ts, number, open=False, tilt_deg=1.0)
+        return replace(report(device_id, ts, number, open=False, tilt_deg=1.0), topic=self._topic(device_id))
 
     def _poison(self) -> Message:
         number = self._number_of_its_own()
         cover, stranger = self._random.choice(_PLAIN), f"stranger-{number}"
         where, payload = self._random.choice(
             [
-                (topic(cover), b'{"values": {"open": tr' + str(number).encode()),
-                (topic(cover), b"\xff\xfe" + str(number).encode()),
-                (topic(cover), str(number).encode()),
-                (topic(cover), encoded({"ts": now_ms(), "n": number})),
+                (self._topic(cover), b'{"values": {"open": tr' + str(number).encode()),
+                (self._topic(cover), b"\xff\xfe" + str(number).encode()),
+                (self._topic(cover), str(number).encode()),
+                (self._topic(cover), encoded({"ts": now_ms(), "n": number})),
                 (topic(stranger, family="cover"), encoded({"values": {"open": True}})),
-                (topic(cover, family="lamp"), encoded({"n": number, "values": {"open": True}})),
-                (topic(cover, district="410503"), encoded({"n": number, "values": {"open": True}})),
+                (self._topic(cover, family="lamp"), encoded({"n": number, "values": {"open": True}})),
+                (topic(cover, district=self._elsewhere(cover)), encoded({"n": number, "values": {"open": True}})),
             ]
         )
         self.sent.refused.add(fingerprint(where, payload))
         return Message(where, payload)
+
+    def _topic(self, device_id: str, family: str | None = None) -> str:
+        return topic(device_id, district=self._home(device_id), family=family)
+
+    def _elsewhere(self, device_id: str) -> str:
+        """A district of the city that is not the device's."""
+        return next(district for district in DISTRICTS[1:] if district != self._home(device_id))
 
     def _number_of_its_own(self) -> int:
         return next(self._number)

@@ -178,8 +178,8 @@ def test_a_second_ingest_waits_and_takes_over(city: City, fleet: Fleet) -> None:
 
 
 def test_one_that_was_stopped_for_a_while_goes_on(city: City, fleet: Fleet) -> None:
-    """SIGSTOP, longer than the broker waits for a sign of life. Its lock is still its own; the twin goes on waiting."""
-    city.installation.environment["UNDERFOOT_KEEPALIVE_S"] = "5"
+    """SIGSTOP, for longer than the broker waits for a sign of life, but not than its twin does."""
+    city.installation.environment |= {"UNDERFOOT_KEEPALIVE_S": "5", "UNDERFOOT_TAKEOVER_AFTER_S": "30"}
     first = city.start_ingest()
     city.start("ingest", log="ingest-2.log")
     until(lambda: "held by another process" in city.log("ingest-2"), "second one waiting")

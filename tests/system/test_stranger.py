@@ -14,7 +14,7 @@ from tests.system.installation import Installation, installed
 
 WANTED = {
     *("up", "down", "status", "db", "devices", "ingest", "alerts", "api", "simulate", "demo", "settings", "keys"),
-    *("city", "platform", "sinks", "outbox", "grafana"),
+    *("city", "platform", "sinks", "outbox", "grafana", "shards"),
 }
 
 
@@ -59,7 +59,7 @@ def test_every_command_has_help(stranger: Installation) -> None:
         ("UNDERFOOT_API_PORT", "eighty", "integer"),
         ("UNDERFOOT_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("UNDERFOOT_LOG_LEVEL", "[/red]", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
-        ("UNDERFOOT_SHARD", "Main Street", "^[a-z0-9_-]{1,32}$"),
+        ("UNDERFOOT_SHARDS", "Main Street", "^[a-z0-9_-]{1,32}$"),
         ("UNDERFOOT_BATCH_REPORTS", "0", "greater than or equal to 1"),
         ("UNDERFOOT_PUBLIC_URL", "underfoot.example", "http://"),
     ],
@@ -112,14 +112,14 @@ def test_every_setting_is_shown_with_meaning_value_and_origin(
     monkeypatch.setitem(stranger.environment, "UNDERFOOT_DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/db")
     monkeypatch.setitem(stranger.environment, "UNDERFOOT_GRAFANA_TOKEN", "glsa_s3cret")
     file = stranger.folder / "mine.toml"
-    file.write_text('shard = "north"\nmqtt_url = "mqtt://me:s3cret@127.0.0.1:1"\n', encoding="utf-8")
+    file.write_text('shards = ["north", "south"]\nmqtt_url = "mqtt://me:s3cret@127.0.0.1:1"\n', encoding="utf-8")
     monkeypatch.setitem(stranger.environment, "UNDERFOOT_SETTINGS", str(file))
     shown = stranger.run("settings", "--json").stdout
     settings = {row["name"]: row for row in json.loads(shown)}
     assert all(row["meaning"] and row["origin"] for row in settings.values())
-    assert settings["UNDERFOOT_SHARD"] | {"meaning": ""} == {
-        "name": "UNDERFOOT_SHARD",
-        "value": "north",
+    assert settings["UNDERFOOT_SHARDS"] | {"meaning": ""} == {
+        "name": "UNDERFOOT_SHARDS",
+        "value": "north, south",
         "origin": "file",
         "meaning": "",
     }

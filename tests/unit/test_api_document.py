@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from api.app import create_app
 from api.examples import NoExampleError, example_of
 from api.problems import MEDIA_TYPE, TITLES
-from api.roles import NEEDED
+from api.roles import NEEDED, Door
 from underfoot.settings import load
 
 
@@ -75,9 +75,11 @@ def test_every_operation_is_named_summed_up_and_secured(document: dict[str, Any]
     for path, method, operation in _operations(document):
         assert operation["summary"], path
         assert len(operation["description"]) > 20, path
-        role = NEEDED[method, path]
-        assert operation["security"] == ([{"key": []}] if role else []), path
-        assert (role is None) or (role.value in operation["description"])
+        needed = NEEDED[method, path]
+        scheme = needed.value if isinstance(needed, Door) else "key"
+        assert operation["security"] == ([{scheme: []}] if needed else []), path
+        assert scheme in document["components"]["securitySchemes"]
+        assert (needed is None) or (needed.value in operation["description"])
 
 
 def test_every_operation_has_examples_that_are_valid(document: dict[str, Any]) -> None:

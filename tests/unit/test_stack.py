@@ -87,7 +87,7 @@ def test_a_lock_passed_to_a_child_outlives_its_maker(tmp_path: Path) -> None:
 def test_a_reused_process_id_is_not_signalled() -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     try:
-        found = processes._process(bystander.pid)
+        found = processes.process_of(bystander.pid)
         assert found is not None
         earlier = Process(found.pid, found.started - 1)
         assert processes._signal(earlier, signal.SIGKILL, patience=1)
@@ -114,8 +114,8 @@ def test_a_written_id_without_the_lock_is_nobody(tmp_path: Path) -> None:
 def test_only_the_listener_itself_counts() -> None:
     with listening() as taken:
         port = taken.getsockname()[1]
-        ourselves = processes._process(os.getpid())
-        parent = processes._process(os.getppid())
+        ourselves = processes.process_of(os.getpid())
+        parent = processes.process_of(os.getppid())
         assert ourselves is not None
         assert parent is not None
         assert processes.listens(ourselves, port)
@@ -194,7 +194,9 @@ def test_the_broker_keeps_what_the_path_relies_on() -> None:
     options = mosquitto_options()
     assert options["persistence"] == "true"
     assert options["max_inflight_messages"] == "5000"
-    assert options["max_queued_messages"] == options["max_queued_bytes"] == options["max_inflight_bytes"] == "0"
+    assert options["max_queued_bytes"] == options["max_inflight_bytes"] == "0"
+    assert int(options["max_queued_messages"]) >= 10**9, "0 makes mosquitto 2.0.21 cut off whom its access list refuses"
+    assert "per_listener_settings" not in options, "with it, what comes for an absent session is dropped"
     assert options["retain_available"] == "false"
 
 
@@ -224,7 +226,12 @@ def test_compose_and_systemd_run_commands_that_exist() -> None:
             assert service["command"][0] in known, name
             assert service["build"]["dockerfile"] == "deploy/Dockerfile"
     units = sorted((DEPLOY / "systemd").glob("*.service"))
-    assert [unit.stem for unit in units] == ["underfoot-alerts", "underfoot-api", "underfoot-ingest"]
+    assert [unit.stem for unit in units] == [
+        "underfoot-alerts",
+        "underfoot-api",
+        "underfoot-ingest",
+        "underfoot-stations",
+    ]
     for unit in units:
         parsed = configparser.ConfigParser(interpolation=None)
         parsed.read(unit)

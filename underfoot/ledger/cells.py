@@ -41,6 +41,7 @@ _FAMILIES = {
     "灯杆": "lamp",
     "雨量计": "rain",
 }
+_CODEC = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _STATUSES = {"in_service": "in_service", "maintenance": "maintenance", "retired": "retired"}
 _STATUSES |= {"在用": "in_service", "检修": "maintenance", "退役": "retired"}
 _PLACES = {"road": "road", "路段": "road", "underpass": "underpass", "下穿": "underpass"}
@@ -84,6 +85,14 @@ def device_id(cell: str) -> str:
     value = identifier(cell)
     if value and not DEVICE_ID.fullmatch(value):
         raise ValueError("1–64 个字母、数字、下划线或连字符 · 1 to 64 of A-Z a-z 0-9 _ -")
+    return value
+
+
+def codec(cell: str) -> str:
+    """Whether there is a codec of that name is checked against the database."""
+    value = text(cell).lower()
+    if value and not _CODEC.fullmatch(value):
+        raise ValueError("json、cbor 或映射名称 · json, cbor or the name of a mapping (`underfoot codec list`)")
     return value
 
 

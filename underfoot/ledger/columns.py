@@ -54,6 +54,8 @@ COLUMNS: dict[str, LedgerColumn] = {
         LedgerColumn("expected_interval_s", "上报间隔", ("上报周期", "上报频率", "expected_interval")),
         LedgerColumn("installed_on", "安装日期", ("设备安装日期", "安装时间")),
         LedgerColumn("status", "设备状态"),
+        LedgerColumn("codec", "解码器", ("编解码", "报文格式", "解码方式")),
+        LedgerColumn("gateway", "网关编号", ("网关", "所属网关", "网关ID", "gateway_id")),
     )
 }
 

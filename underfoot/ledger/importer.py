@@ -190,7 +190,7 @@ def _understand(header: Header, file_row: FileRow) -> tuple[LedgerRow | None, li
 
 def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[Any, ...]:
     if row is None:
-        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 25)
+        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 27)
     return (
         number,
         None,
@@ -219,6 +219,8 @@ def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[An
         row.interval_s,
         row.installed_on,
         "in_service" if row.status == "" else row.status,
+        row.codec,
+        row.gateway,
     )
 
 
@@ -236,7 +238,12 @@ def _refuse_cut_codes(ledger: LedgerFile) -> None:
 
 
 def _check_together(connection: Connection) -> None:
-    for check in ("fault_repeated_devices", "fault_contradicted_assets", "fault_changed_families"):
+    for check in (
+        "fault_repeated_devices",
+        "fault_contradicted_assets",
+        "fault_changed_families",
+        "fault_unknown_codecs",
+    ):
         connection.execute(statement(f"ledger.{check}"))
 
 
@@ -254,6 +261,7 @@ def _merge(connection: Connection, columns: list[str], names: _AreaNames, summar
     new = connection.execute(statement("ledger.merge_new_assets")).rowcount
     summary.assets = Count(new, changed, assets - new - changed)
     summary.moved = [Move(*row) for row in connection.execute(statement("ledger.moves"))]
+    connection.execute(statement("ledger.merge_gateways"))
     changed = connection.execute(statement("ledger.merge_known_devices"), {"columns": columns}).rowcount
     new = connection.execute(statement("ledger.merge_new_devices")).rowcount
     summary.devices = Count(new, changed, devices - new - changed)

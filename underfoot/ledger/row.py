@@ -70,6 +70,8 @@ class LedgerRow(BaseModel):
     expected_interval_s: Annotated[int | None, BeforeValidator(cells.interval)] = None
     installed_on: Date = None
     status: Annotated[str | None, BeforeValidator(cells.status)] = None
+    codec: Annotated[str | None, BeforeValidator(cells.codec)] = None
+    gateway: Annotated[str | None, BeforeValidator(cells.device_id)] = None
     attributes: dict[str, Annotated[str, BeforeValidator(cells.text)]] = Field(default_factory=dict)
 
     @property

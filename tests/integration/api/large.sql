@@ -40,6 +40,16 @@ INSERT INTO inbox (shard, kind, payload, key, consumed_at) SELECT 'main', 'close
 INSERT INTO quarantine (shard, received_at, topic, payload, digest, packet_id, reason, detail)
 SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 't', '', sha256(int4send(n)), 1, CASE WHEN n % 4000 = 0 THEN 'rare' ELSE 'common' END, 'd'
 FROM generate_series(1, 40000) n;
+UPDATE quarantine SET source = 'http', vendor = 'rare' WHERE quarantine_key % 1000 = 0;
+UPDATE quarantine SET vendor = 'common' WHERE quarantine_key % 1000 > 0;
+UPDATE quarantine SET device_id = 'q-' || quarantine_key / 10;
+UPDATE quarantine SET released_at = now() WHERE quarantine_key % 7 = 0;
+UPDATE quarantine SET released_at = NULL WHERE quarantine_key IN (17171, 17172);
+INSERT INTO newcomers (device_id, family, district, source, first_seen, last_seen, reports, state)
+SELECT 'n-' || n, 'cover', CASE WHEN n > 4000 THEN '410501' ELSE '4109' || lpad((n % 40)::text, 2, '0') END, 'mqtt', now(), now(), 1,
+    CASE WHEN n % 10 = 0 THEN 'refused' ELSE 'waiting' END FROM generate_series(1, 5000) n;
+INSERT INTO newcomers (device_id, family, district, source, first_seen, last_seen, reports)
+SELECT 'm-' || n, 'cover', '410999', 'mqtt', now(), now(), 1 FROM generate_series(1, 3) n;
 INSERT INTO books (shard, minute, received, stored) SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 1, 1 FROM generate_series(1, 40000) n;
 INSERT INTO audit (actor, action, subject) SELECT 'x', 'x.y', 'episode:' || n FROM generate_series(1, 5000) n;
 INSERT INTO api_keys (name, role, secret_hash) SELECT 'key-' || n, 'viewer', sha256(int4send(n)) FROM generate_series(1, 5000) n;

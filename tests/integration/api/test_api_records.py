@@ -122,8 +122,8 @@ def test_books_in_total_with_the_balance(city: Served) -> None:
     _books(city)
     totals = city.ok("/api/v1/books/totals")
     assert totals["total"] == {
-        "received": 100, "redelivered": 10, "unpacked": 20, "stored": 90, "duplicate": 20, "quarantined": 10,
-        "late": 30,
+        "received": 100, "redelivered": 10, "by_inbox": 0, "unpacked": 20, "stored": 90, "duplicate": 20,
+        "quarantined": 10, "forwarded": 0, "discarded": 0, "late": 30,
     }  # fmt: skip
     assert totals["balance"] == {"balanced": True, "difference": 0}
     assert [(each["shard"], each["received"]) for each in totals["shards"]] == [("main", 50), ("north", 50)]
@@ -135,6 +135,9 @@ def test_books_that_do_not_balance_are_told(city: Served) -> None:
     city.run("ALTER TABLE books DROP CONSTRAINT books_balance")
     city.run("UPDATE books SET stored = 7 WHERE shard = 'main' AND minute = '2026-07-01T00:03:00Z'")
     assert city.ok("/api/v1/books/totals")["balance"] == {"balanced": False, "difference": 2}
+    city.run("UPDATE books SET forwarded = 1, discarded = 1 WHERE shard = 'main' AND stored = 7")
+    assert city.ok("/api/v1/books/totals")["balance"] == {"balanced": True, "difference": 0}
+    city.run("UPDATE books SET forwarded = 0, discarded = 0")
     # Two shards' mistakes do not make up for each other.
     city.run("UPDATE books SET stored = 11 WHERE shard = 'north' AND minute = '2026-07-01T00:03:00Z'")
     assert city.ok("/api/v1/books/totals")["balance"] == {"balanced": False, "difference": 0}

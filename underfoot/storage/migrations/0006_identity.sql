@@ -8,7 +8,7 @@ CREATE TABLE accounts (
     gateway_key int UNIQUE REFERENCES gateways (gateway_key),
     vendor text,                                            -- of a vendor account: devices.vendor it speaks for
     mappings text[] NOT NULL DEFAULT '{}',                  -- of a vendor account: names of the mappings it may use
-    duty text CHECK (duty IN ('ingest', 'reader')),         -- of a service account: what it is there for
+    duty text CHECK (duty IN ('ingest', 'reader', 'commands')),  -- of a service account: what it is for
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (kind, name),
     CHECK ((kind = 'device') = (device_key IS NOT NULL)),
@@ -25,11 +25,13 @@ CREATE TABLE credentials (
     slot smallint NOT NULL CHECK (slot IN (0, 1)),
     secret_hash text CHECK (secret_hash LIKE '$7$%'),       -- as in mosquitto's password file; null: a certificate
     serial text UNIQUE,                                     -- of the certificate, hexadecimal
+    common_name text,                                       -- of the certificate: the user name that it stands for
     issued_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     issued_by text NOT NULL,
     expires_at timestamptz,                                 -- null: never by itself
     revoked_at timestamptz,
     CHECK ((secret_hash IS NULL) <> (serial IS NULL)),
+    CHECK ((serial IS NULL) = (common_name IS NULL)),
     CHECK (serial IS NULL OR expires_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX credentials_one_secret ON credentials (account_key, slot)

@@ -12,7 +12,7 @@ ALTER TABLE areas ADD COLUMN auto_register boolean;         -- null: as the area
 CREATE TABLE newcomers (
     device_id text PRIMARY KEY CHECK (device_id ~ '^[A-Za-z0-9_-]{1,64}$'),
     family text NOT NULL CHECK (family IN ('cover', 'road', 'pipe', 'pump', 'rain', 'lamp')),
-    district text NOT NULL CHECK (district ~ '^[0-9]{6}$'), -- this and the family: as its reports say
+    district text NOT NULL CHECK (district ~ '^([0-9]{6})?$'),  -- this and the family: as its reports say; or nothing
     vendor text NOT NULL DEFAULT '',                        -- of the account that pushed them
     gateway_id text,                                        -- the gateway that spoke for it
     source text NOT NULL,                                   -- mqtt, http, sl651

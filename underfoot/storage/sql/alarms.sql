@@ -175,14 +175,22 @@ WHERE EXISTS (SELECT 1 FROM conditions c WHERE c.shard = s.shard AND c.due_at <=
 
 -- name: silent_devices
 -- purpose: devices that may be offline: nothing received for longer than their rule allows, judged against caught_up_to
+-- A device may also report by main (pushed, or by a mapping) or by its gateway's shard: while these are behind, or a
+-- message waits in an inbox, it may be its report that waits.
 SELECT d.shard, d.device_key, s.caught_up_to
 FROM devices d
+LEFT JOIN gateways g USING (gateway_key)
 JOIN shards s ON s.shard = d.shard
+JOIN shards main ON main.shard = 'main'
+JOIN shards via ON via.shard = coalesce(CASE WHEN g.district <> d.district THEN shard_of(g.district) END, d.shard)
 JOIN jsonb_to_recordset(%(allowances)s) AS f (family text, rule_id text, intervals double precision, grace_s double precision)
     ON f.family = d.family
 LEFT JOIN device_latest l ON l.device_key = d.device_key
 WHERE d.status = 'in_service'
-    AND greatest(l.received_at, d.created_at) + make_interval(secs => d.expected_interval_s * f.intervals + f.grace_s) < s.caught_up_to
+    AND greatest(l.received_at, d.created_at) + make_interval(secs => d.expected_interval_s * f.intervals + f.grace_s) < least(
+            s.caught_up_to, coalesce(main.caught_up_to, '-infinity'), coalesce(via.caught_up_to, '-infinity'),
+            (SELECT min(i.created_at) FROM inbox i WHERE i.consumed_at IS NULL AND i.kind = 'message'))
+        AND s.caught_up_to IS NOT NULL
     AND NOT EXISTS (
         SELECT 1 FROM alarms al JOIN episodes e USING (alarm_key)
         WHERE al.subject_kind = 'device' AND al.subject_key = d.device_key AND al.rule_id = f.rule_id AND e.cleared_at IS NULL

@@ -81,8 +81,8 @@ INSERT INTO transitions (
 );
 
 -- name: shard_of_alarm
--- purpose: which shard's holder keeps the condition of an alarm; what belongs to no shard, any holder may end
-SELECT coalesce(c.shard, d.shard, s.shard, (SELECT min(shard) FROM shards)) AS shard
+-- purpose: which shard's holder keeps the condition of an alarm; what belongs to no shard, the first one's
+SELECT coalesce(d.shard, c.shard, s.shard, (SELECT shard FROM shards ORDER BY shard_key LIMIT 1)) AS shard
 FROM alarms al
 LEFT JOIN conditions c USING (subject_kind, subject_key, rule_id)
 LEFT JOIN devices d ON d.device_key = al.device_key

@@ -20,10 +20,16 @@ SELECT extract(epoch FROM clock_timestamp() - min(created_at))::double precision
 FROM outbox WHERE state = 'owed' AND severity = 4;
 
 -- name: shards
--- purpose: how far behind each shard is, and its last probe
-SELECT shard, extract(epoch FROM clock_timestamp() - caught_up_to)::double precision AS behind_s,
-    probe_delay_ms / 1000 AS probe_delay_s
-FROM shards ORDER BY shard;
+-- purpose: how far behind each shard is, its last probe, and whether a worker holds it: has its lock, at this database
+SELECT s.shard, extract(epoch FROM clock_timestamp() - s.caught_up_to)::double precision AS behind_s,
+    s.probe_delay_ms / 1000 AS probe_delay_s,
+    hashtextextended('underfoot.shard.' || s.shard, 0) IN (SELECT held_locks()) AS held
+FROM shards s ORDER BY s.shard;
+
+-- name: workers
+-- purpose: how many workers have a session at this database
+SELECT count(*) AS present FROM workers
+WHERE hashtextextended('underfoot.worker.' || worker_key, 0) IN (SELECT held_locks());
 
 -- name: devices
 -- purpose: devices by family and status

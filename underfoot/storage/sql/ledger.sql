@@ -11,7 +11,8 @@ CREATE TEMP TABLE ledger_staged (
     device_id text, family text, area_code text, code_scheme text, asset_code text, kind text, asset_name text,
     default_name text, address text, lon double precision, lat double precision, supervising_unit text, owner_unit text,
     maintenance_unit text, object_state text, defect text, defect_found_on date, defect_repaired_on date,
-    safety_net_on date, attributes jsonb, vendor text, model text, expected_interval_s int, installed_on date, status text
+    safety_net_on date, attributes jsonb, vendor text, model text, expected_interval_s int, installed_on date, status text,
+    codec text, gateway text
 ) ON COMMIT DROP;
 
 -- name: stage
@@ -19,7 +20,7 @@ CREATE TEMP TABLE ledger_staged (
 COPY pg_temp.ledger_staged (
     file_row, faults, device_id, family, area_code, code_scheme, asset_code, kind, asset_name, default_name,
     address, lon, lat, supervising_unit, owner_unit, maintenance_unit, object_state, defect, defect_found_on,
-    defect_repaired_on, safety_net_on, attributes, vendor, model, expected_interval_s, installed_on, status
+    defect_repaired_on, safety_net_on, attributes, vendor, model, expected_interval_s, installed_on, status, codec, gateway
 ) FROM STDIN;
 
 -- name: analyze_staging
@@ -83,6 +84,19 @@ SET faults = jsonb_build_array(jsonb_build_object(
                       devices.device_id, devices.family, devices.device_id, devices.family)))
 FROM devices
 WHERE staged.faults IS NULL AND devices.device_id = staged.device_id AND devices.family <> staged.family;
+
+-- name: fault_unknown_codecs
+-- purpose: a codec is one of our own that a device can have, or a mapping in force
+UPDATE pg_temp.ledger_staged AS staged
+SET faults = jsonb_build_array(jsonb_build_object(
+    'column', 'codec', 'value', staged.codec,
+    'allowed', format('json、cbor 或已启用的映射：%s · json, cbor or a mapping in force: %s', known.names, known.names)))
+FROM (
+    SELECT coalesce(string_agg(name, ', ' ORDER BY name), '–') AS names, coalesce(array_agg(name), '{}') AS list FROM (
+        SELECT DISTINCT ON (name) name, withdrawn FROM mappings ORDER BY name, version DESC
+    ) AS newest WHERE NOT withdrawn
+) AS known
+WHERE staged.faults IS NULL AND staged.codec <> '' AND staged.codec <> ALL (known.list || ARRAY['json', 'cbor']);
 
 -- name: count_faults
 -- purpose: how many rows are staged, and how many of them are wrong
@@ -189,6 +203,13 @@ WHERE staged.faults IS NULL
   AND (old_asset.asset_key <> new_asset.asset_key OR devices.district <> left(staged.area_code, 6))
 ORDER BY staged.file_row;
 
+-- name: merge_gateways
+-- purpose: bring the gateways into being that are not known yet, in the district of the first device behind each
+INSERT INTO gateways (gateway_id, district, vendor)
+SELECT DISTINCT ON (gateway) gateway, left(area_code, 6), coalesce(vendor, '')
+FROM pg_temp.ledger_staged WHERE faults IS NULL AND gateway <> '' AND device_id <> '' ORDER BY gateway, file_row
+ON CONFLICT (gateway_id) DO NOTHING;
+
 -- name: merge_known_devices
 -- purpose: update the devices that the file says something new of; a column that the file has not (null) stays
 UPDATE devices SET
@@ -200,9 +221,12 @@ UPDATE devices SET
         CASE WHEN 'expected_interval_s' = ANY(%(columns)s) THEN staged.expected_interval_s ELSE devices.expected_interval_s END,
     installed_on = CASE WHEN 'installed_on' = ANY(%(columns)s) THEN staged.installed_on ELSE devices.installed_on END,
     status = coalesce(staged.status, devices.status),
+    codec = CASE WHEN 'codec' = ANY(%(columns)s) THEN nullif(staged.codec, '') ELSE devices.codec END,
+    gateway_key = CASE WHEN 'gateway' = ANY(%(columns)s) THEN gateways.gateway_key ELSE devices.gateway_key END,
     updated_at = clock_timestamp()
 FROM pg_temp.ledger_staged AS staged
 JOIN assets ON assets.code_scheme = staged.code_scheme AND assets.asset_code = staged.asset_code
+LEFT JOIN gateways ON gateways.gateway_id = staged.gateway
 WHERE staged.faults IS NULL AND devices.device_id = staged.device_id
   AND (
     (devices.district, devices.asset_key, devices.vendor, devices.model, devices.status)
@@ -211,15 +235,21 @@ WHERE staged.faults IS NULL AND devices.device_id = staged.device_id
      coalesce(staged.model, devices.model), coalesce(staged.status, devices.status))
     OR ('expected_interval_s' = ANY(%(columns)s) AND devices.expected_interval_s <> staged.expected_interval_s)
     OR ('installed_on' = ANY(%(columns)s) AND devices.installed_on IS DISTINCT FROM staged.installed_on)
+    OR ('codec' = ANY(%(columns)s) AND devices.codec IS DISTINCT FROM nullif(staged.codec, ''))
+    OR ('gateway' = ANY(%(columns)s) AND devices.gateway_key IS DISTINCT FROM gateways.gateway_key)
   );
 
 -- name: merge_new_devices
 -- purpose: bring the devices into being that are not known yet
-INSERT INTO devices (device_id, family, district, asset_key, vendor, model, expected_interval_s, installed_on, status)
+INSERT INTO devices (
+    device_id, family, district, asset_key, vendor, model, expected_interval_s, installed_on, status, codec, gateway_key
+)
 SELECT staged.device_id, staged.family, left(staged.area_code, 6), assets.asset_key, coalesce(staged.vendor, ''),
-    coalesce(staged.model, ''), staged.expected_interval_s, staged.installed_on, coalesce(staged.status, 'in_service')
+    coalesce(staged.model, ''), staged.expected_interval_s, staged.installed_on, coalesce(staged.status, 'in_service'),
+    nullif(staged.codec, ''), gateways.gateway_key
 FROM pg_temp.ledger_staged AS staged
 JOIN assets ON assets.code_scheme = staged.code_scheme AND assets.asset_code = staged.asset_code
+LEFT JOIN gateways ON gateways.gateway_id = staged.gateway
 WHERE staged.faults IS NULL AND staged.device_id <> ''
   AND NOT EXISTS (SELECT FROM devices WHERE devices.device_id = staged.device_id)
 ORDER BY staged.file_row;
@@ -243,10 +273,12 @@ INSERT INTO audit (actor, action, subject, detail) VALUES (%(actor)s, %(action)s
 -- purpose: devices by family, area and maintenance unit, in the order of their ids
 SELECT devices.device_id, devices.family, assets.area_code, areas.name AS area_name, assets.asset_code,
     assets.name AS asset_name, assets.address, assets.maintenance_unit, devices.vendor, devices.model,
-    devices.expected_interval_s, devices.baseline, devices.status, device_latest.ts AS last_report_at
+    devices.expected_interval_s, devices.baseline, devices.status, devices.codec, gateways.gateway_id,
+    device_latest.ts AS last_report_at
 FROM devices
 JOIN assets USING (asset_key)
 JOIN areas ON areas.code = assets.area_code
+LEFT JOIN gateways USING (gateway_key)
 LEFT JOIN device_latest USING (device_key)
 WHERE devices.device_id > %(after)s
   AND (%(family)s::text IS NULL OR devices.family = %(family)s)

@@ -146,11 +146,11 @@ UPDATE outbox SET next_attempt_at = now()
 WHERE sink_key = %(sink_key)s AND state = 'owed' AND next_attempt_at > now() AND attempts > 0;
 
 -- name: post_sink_command
--- purpose: tell the shard's holder that a sink began or ceased to fail, so that it raises or clears the alarm; any shard will do if ours is gone
+-- purpose: tell the holder of the first shard, which has what is no device's, that a sink began or ceased to fail: it raises or clears the alarm
 INSERT INTO inbox (shard, kind, payload, key)
 SELECT shard, %(kind)s, jsonb_build_object('sink', %(sink)s::text, 'error', %(error)s::text, 'sink_key', %(sink_key)s::int),
     concat_ws(':', %(kind)s::text, %(sink)s::text, extract(epoch FROM now()))
-FROM shards ORDER BY shard = %(shard)s DESC, shard LIMIT 1
+FROM shards ORDER BY shard_key LIMIT 1
 ON CONFLICT (key) DO NOTHING
 RETURNING pg_notify('underfoot_inbox', shard);
 
