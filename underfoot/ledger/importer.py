@@ -238,7 +238,12 @@ def _refuse_cut_codes(ledger: LedgerFile) -> None:
 
 
 def _check_together(connection: Connection) -> None:
-    for check in ("fault_repeated_devices", "fault_contradicted_assets", "fault_changed_families", "fault_unknown_codecs"):
+    for check in (
+        "fault_repeated_devices",
+        "fault_contradicted_assets",
+        "fault_changed_families",
+        "fault_unknown_codecs",
+    ):
         connection.execute(statement(f"ledger.{check}"))
 
 
