@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ingest.codecs.checksums import crc16_hj212
@@ -10,6 +11,7 @@ from ingest.codecs.pairs import pairs
 from ingest.reasons import Rejection
 
 MOST_SEGMENTS = 1000
+_BEGIN = re.compile(rb"##([0-9]{4})")
 _HEAD = 6
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
@@ -20,8 +22,8 @@ def segments(payload: bytes) -> Iterator[tuple[bytes, bytes | FrameError]]:
     while at < len(payload):
         end = _packet_end(payload, at)
         if end is None:
-            following = payload.find(b"##", at + 1)
-            at = len(payload) if following < 0 else following
+            following = _BEGIN.search(payload, at + 1)
+            at = len(payload) if following is None else following.start()
             continue
         if start < at:
             yield payload[start:at], _no_packet(payload[start:at])
@@ -38,10 +40,10 @@ def segments(payload: bytes) -> Iterator[tuple[bytes, bytes | FrameError]]:
 
 def _packet_end(payload: bytes, at: int) -> int | None:
     """Where the packet that begins here ends; None where none does. Nothing is computed yet: a claim is cheap."""
-    digits = payload[at + 2 : at + _HEAD]
-    if payload[at : at + 2] != b"##" or len(digits) < 4 or not digits.isdigit():
+    begin = _BEGIN.match(payload, at)
+    if begin is None:
         return None
-    end = at + _HEAD + int(digits) + 4
+    end = begin.end() + int(begin[1]) + 4
     crc = payload[end - 4 : end]
     if len(crc) < 4 or not _HEX.issuperset(crc):
         return None

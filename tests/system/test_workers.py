@@ -136,7 +136,7 @@ def test_a_shard_that_cannot_be_loaded_harms_no_other(divided: City) -> None:
     # What no version of ours would write.
     city.do(
         "INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state)"
-        " SELECT 'device', device_key, 'cover.open', shard, '{\"condition\": 1}' FROM devices WHERE device_id = %s",
+        " SELECT 'device', device_key, 'cover.open', shard, '{\"level\": \"high\"}' FROM devices WHERE device_id = %s",
         sick,
     )
     with crew_of(city, 1):
