@@ -28,6 +28,15 @@ REJECTIONS: dict[str, str] = {
     Rejection.family_mismatch: "类别与设备不符",
     Rejection.area_mismatch: "区划与设备不符",
     Rejection.retained_without_time: "保留消息无时间",
+    Rejection.unknown_gateway: "网关未登记",
+    Rejection.not_of_gateway: "设备不属于该网关",
+    Rejection.vendor_mismatch: "设备不属于该厂商",
+    Rejection.too_large: "报文过大",
+    Rejection.nested_too_deep: "嵌套过深",
+    Rejection.checksum: "校验错误",
+    Rejection.unsupported_frame: "不支持的报文",
+    Rejection.rate_limited: "上报过于频繁",
+    Rejection.mapping_failed: "映射失败",
     Rejection.rejected_by_database: "数据库拒收",
 }
 SINK_STATES = {"working": "正常", "failing": "故障", "disabled": "停用"}

@@ -232,7 +232,7 @@ PARTIAL = "SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i
         "SELECT count(*) FROM dashboard.deliveries WHERE settled_at > now()",
         "SELECT * FROM dashboard.episodes ORDER BY title LIMIT 5",
         "SELECT max(depth_cm) FROM dashboard.road_reports",
-        "SELECT count(*) FROM dashboard.quarantine WHERE device_id = 'x'",
+        "SELECT count(*) FROM dashboard.quarantine WHERE shard = 'x'",
     ],
 )
 @pytest.mark.usefixtures("history")

@@ -725,7 +725,7 @@ def test_device_that_moved_to_another_shard_stops_nobody(shard: Shard) -> None:
     with hold(shard.database, "east", threading.Event()) as east:
         assert east is not None
         assert shard.one("SELECT count(*) FROM conditions WHERE shard = 'east'")["count"] == 1
-        worker = Worker(shard.settings.model_copy(update={"shard": "east"}), east)
+        worker = Worker(shard.settings, east)
         worker.commit([shard.says("C-1", {"open": False})], look_around=False)
         worker._session.close()
     assert shard.open() == {}

@@ -31,7 +31,7 @@ def divided(spread_city: City) -> City:
     ("size", "faults", "per_second"),
     [
         (2, 3, 250),
-        (4, 4, 250),
+        (4, 3, 250),
         pytest.param(2, 60, 400, marks=pytest.mark.long),
         pytest.param(4, 60, 400, marks=pytest.mark.long),
     ],

@@ -113,7 +113,7 @@ def batches(draw: st.DrawFn) -> tuple[Family, list[One], list[int]]:
         at_s=st.integers(-(10**9), 10**9).map(lambda us: us / 1000),
         values=values_of(family),
         received_s=st.integers(-(10**9), 10**9).map(lambda us: us / 1000),
-        seq=st.none() | st.integers(-(2**63), 2**63 - 1),
+        seq=st.none() | st.integers(-(2**63) + 1, 2**63 - 1),
         extra=st.none() | st.just(b"{}") | st.text(max_size=5).map(lambda text: b'{"a":"' + text.encode() + b'"}'),
         digest=int4,
         quality=st.integers(0, 127),

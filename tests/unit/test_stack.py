@@ -230,6 +230,7 @@ def test_compose_and_systemd_run_commands_that_exist() -> None:
         "underfoot-alerts",
         "underfoot-api",
         "underfoot-ingest",
+        "underfoot-ingest@",
         "underfoot-stations",
     ]
     for unit in units:
@@ -239,7 +240,7 @@ def test_compose_and_systemd_run_commands_that_exist() -> None:
             program, word, *_ = parsed["Service"][key].split()
             assert program == "/opt/underfoot/bin/underfoot"
             assert word in known, unit
-        assert unit.stem == f"underfoot-{word}"
+        assert unit.stem.removesuffix("@") == f"underfoot-{word}"
 
 
 def test_compose_is_whole() -> None:

@@ -145,7 +145,7 @@ class Keeper:
         """Wait for a commit that may change the files, at most so long; then a moment for others that come with it."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stop.is_set():
-            for _ in connection.notifies(timeout=min(left, 0.5), stop_after=1):
+            if list(connection.notifies(timeout=min(left, 0.5), stop_after=1)):
                 self.stop.wait(_SETTLE_S)
                 list(connection.notifies(timeout=0))
                 return

@@ -203,7 +203,7 @@ SELECT %(actor)s, %(action)s, subject, %(detail)s FROM unnest(%(subjects)s::text
 
 -- name: list_credentials
 -- purpose: credentials in the order of their issue, revoked and expired ones among them; never a hash
-SELECT c.credential_key, a.kind, a.name, a.vendor, a.mappings, a.duty, c.slot, c.common_name,
+SELECT c.credential_key, a.account_key, a.kind, a.name, a.vendor, a.mappings, a.duty, c.slot, c.common_name,
        coalesce(d.district, g.district) AS area, d.family,
        c.secret_hash IS NULL AS certificate, c.issued_at, c.issued_by, c.expires_at, c.revoked_at,
        c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
