@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         pool = open_pool(database_url, "api", max_size=MAX_CONNECTIONS, statement_timeout_s=STATEMENT_TIMEOUT_S)
         app.state.pool = pool
         app.state.ring = KeyRing(pool)
-        app.state.readiness = Readiness(pool, mqtt_url, settings.receipt_after_s)
+        app.state.readiness = Readiness(pool, mqtt_url, settings.receipt_after_s, settings.mqtt_ca)
         app.state.exposition = Exposition(pool)
         yield
         pool.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from time import monotonic
 from urllib.parse import unquote, urlsplit
@@ -41,9 +42,12 @@ class Readiness:
 
     KEPT_S = 2.0
 
-    def __init__(self, pool: ConnectionPool[Connection], mqtt_url: str, receipt_after_s: float) -> None:
+    def __init__(
+        self, pool: ConnectionPool[Connection], mqtt_url: str, receipt_after_s: float, mqtt_ca: Path | None = None
+    ) -> None:
         self._pool = pool
         self._mqtt_url = mqtt_url
+        self._mqtt_ca = mqtt_ca
         self._receipt_after_s = receipt_after_s
         self._lock = Lock()
         self._found: tuple[float, State] | None = None
@@ -73,7 +77,7 @@ class Readiness:
                 warnings["deliveries"] = f"a red delivery has waited {oldest['oldest_s']:.0f} s"
             if behind := _behind(shards):
                 warnings["shards"] = behind
-        refusal = ask_broker(self._mqtt_url)
+        refusal = ask_broker(self._mqtt_url, self._mqtt_ca)
         if refusal is not None:
             missing["broker"] = refusal
         return State(missing, warnings)
@@ -90,7 +94,7 @@ def _behind(shards: list[Row]) -> str | None:
     return "; ".join(said[:_SHOWN]) + (f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else "") or None
 
 
-def ask_broker(mqtt_url: str) -> str | None:
+def ask_broker(mqtt_url: str, mqtt_ca: Path | None = None) -> str | None:
     """Connect to the broker as any client would. None when it accepts; else what is wrong."""
     parts = urlsplit(mqtt_url)
     secure = parts.scheme == "mqtts"
@@ -103,7 +107,7 @@ def ask_broker(mqtt_url: str) -> str | None:
     if parts.username is not None:
         client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
     if secure:
-        client.tls_set()
+        client.tls_set(ca_certs=str(mqtt_ca) if mqtt_ca is not None else None)
     deadline = monotonic() + _PATIENCE_S
     try:
         client.connect(parts.hostname or "", parts.port or (8883 if secure else 1883), keepalive=10)

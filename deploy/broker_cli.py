@@ -52,7 +52,11 @@ def files(folder: Folder = None, authority: AuthorityFolder = None) -> None:
     with _explained(), connect(settings.require_database(), "broker") as connection:
         where = folder or Identities(settings.home).folder
         changed = write_all(connection, where, _authority(settings, authority))
-    out.print(f"Written in {where}: {', '.join(changed)}." if changed else f"{where} is up to date.", highlight=False)
+    out.print(
+        f"Written in {where}: {', '.join(changed)}." if changed else f"{where} is up to date.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @broker.command("keep")
@@ -95,10 +99,13 @@ def make_authority(authority: AuthorityFolder = None) -> None:
     """Make a certificate authority, unless there is one. Whoever has its ca.key can be anybody: keep it offline."""
     chosen = _authority(load(), authority)
     if chosen.exists:
-        out.print(f"The authority in {chosen.folder} is left as it is.", highlight=False)
+        out.print(f"The authority in {chosen.folder} is left as it is.", highlight=False, soft_wrap=True)
         return
     chosen.make()
-    out.print(f"Made: {chosen.key_file} (secret) and {chosen.certificate_file} (for the broker and its clients).")
+    out.print(
+        f"Made: {chosen.key_file} (secret) and {chosen.certificate_file} (for the broker and its clients).",
+        soft_wrap=True,
+    )
 
 
 @broker.command("server-certificate")
@@ -112,7 +119,9 @@ def server_certificate(
     with _explained():
         pair = chosen.issue_server(hosts)
     _write(folder, "server", pair.key, pair.certificate, chosen)
-    out.print(f"Written in {folder}: server.key, server.crt, ca.crt; good until {pair.expires_at:%Y-%m-%d}.")
+    out.print(
+        f"Written in {folder}: server.key, server.crt, ca.crt; good until {pair.expires_at:%Y-%m-%d}.", soft_wrap=True
+    )
 
 
 @broker.command("certificate")

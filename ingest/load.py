@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _BY_ASSET_KIND: dict[str, dict[str, float]] = {"network": {"0102": 0, "0103": 1, "0104": 1}}
 
 
+FLOODING = "device.flooding"
+
+
 @dataclass
 class LedgerView:
     """How far a registry has followed the ledger."""
@@ -188,6 +191,8 @@ def _load_open(tenure: Tenure) -> None:
             over.append(_withdrawn(tenure, device_key, rule_id, Condition(condition)))
         elif in_force.rule.kind == "no_data":
             known.family.evaluator.offline.add(known.slot)
+        elif rule_id == FLOODING:
+            tenure.flooding.seen(device_key)
         elif in_force.rule.kind == "late_hazard":
             known.family.evaluator.late[known.slot] = frozenset(of_rules)
     Recorder(tenure.connection).record(over)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from alerts.evaluate import Evaluator
 from alerts.outcome import RuleInForce
+from ingest.flood import Allowance
 from underfoot.families import FAMILIES, Family
 from underfoot.reports import NO_SEQ
 
@@ -39,6 +40,7 @@ class FamilyDevices:
     gateway_key: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     vendor_no: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     from_ledger: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    allowance: Allowance | None = None
 
     def __post_init__(self) -> None:
         self.from_ledger = {column.name: np.zeros(0) for column in self.family.columns if column.choices}

@@ -21,6 +21,7 @@ from ingest.arrays import allow_arrays
 from ingest.codecs.mappings import mappings_in_force
 from ingest.codecs.table import Codecs
 from ingest.division import Plan, read_division
+from ingest.flood import Flooding
 from ingest.load import LedgerView, is_open, load_state
 from ingest.registry import Known, Registry
 from underfoot.alarms import SubjectKind
@@ -77,6 +78,7 @@ class Tenure:
     codecs: Codecs
     caught_up_us: int
     session_alarm_open: bool
+    flooding: Flooding = field(default_factory=Flooding)
     sessions: list[bool] = field(default_factory=list)
     may_serve: Callable[[], bool] = lambda: True
 

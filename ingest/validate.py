@@ -55,9 +55,12 @@ class Judged:
         self.families: list[tuple[FamilyDevices, Reports, list[Item]]] = []
         self.rejected: list[Rejected] = []
         self.forward: list[Forward] = []
+        self.flooding: set[int] = set()
+        """device_keys of those over their allowance."""
 
 
 def validate(items: Sequence[Item], registry: Registry) -> Judged:
+    """Every report of these, judged. Those over their device's allowance are rejected, where there is one."""
     judged = Judged()
     by_family: list[tuple[list[int], list[Item]]] = [([], []) for _ in registry.by_number]
     for item in items:
@@ -84,8 +87,23 @@ def validate(items: Sequence[Item], registry: Registry) -> Judged:
             listed.append(item)
     for devices, (slots, listed) in zip(registry.by_number, by_family, strict=True):
         if listed:
-            judged.families.append((devices, judge(devices, np.array(slots, np.int32), listed), listed))
+            kept, listed = _within_allowance(devices, np.array(slots, np.int32), listed, judged)
+            judged.families.append((devices, judge(devices, kept, listed), listed))
     return judged
+
+
+def _within_allowance(
+    devices: FamilyDevices, slots: NDArray[np.int32], items: list[Item], judged: Judged
+) -> tuple[NDArray[np.int32], list[Item]]:
+    over = devices.allowance.over(slots) if devices.allowance is not None else np.zeros(len(items), np.bool_)
+    if not over.any():
+        return slots, items
+    judged.flooding |= {int(devices.evaluator.device_key[slot]) for slot in slots[over].tolist()}
+    judged.rejected += [
+        rejected(items[row], Rejection.rate_limited, "over its device's allowance")
+        for row in np.flatnonzero(over).tolist()
+    ]
+    return slots[~over], [items[row] for row in np.flatnonzero(~over).tolist()]
 
 
 def unknown_ids(claims: Iterable[Claim | None], registry: Registry) -> list[str]:

@@ -19,6 +19,8 @@ from ingest import inbox
 from ingest.arrival import Arrival
 from ingest.decode import Item, Rejected, claims, decode, read_ahead
 from ingest.division import advance
+from ingest.flood import Allowance
+from ingest.load import FLOODING
 from ingest.newcomers import note_newcomers
 from ingest.quarantine import Budget, Kept, quarantine, released
 from ingest.reasons import Rejection
@@ -74,6 +76,8 @@ class Worker:
             may_serve=tenure.may_serve,
         )
         self._budget = Budget(settings.quarantine_rate_per_s, settings.quarantine_burst)
+        for devices in tenure.registry.families.values():
+            devices.allowance = Allowance(settings.device_rate_per_s, settings.device_burst)
         self._probed_at = 0.0
         self._looked_at = 0.0
 
@@ -117,6 +121,7 @@ class Worker:
             judged = validate(items, tenure.registry)
             judged.rejected += undecodable
             self._store_and_evaluate(judged, done)
+            self._report_floods(judged.flooding)
             self._forward(judged.forward)
             kept = quarantine(connection, tenure.shard, judged.rejected, self._budget)
             note_newcomers(connection, kept.added, self._settings.newcomers_per_area)
@@ -160,6 +165,25 @@ class Worker:
             connection, self._tenure.shard, [(devices.evaluator, outcome) for devices, _, outcome in done.evaluated]
         )
         put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
+
+    def _report_floods(self, flooding: set[int]) -> None:
+        """A device that is over its allowance is an alarm of its own, until it has kept to it for a while."""
+        tenure = self._tenure
+        news = [(key, Reason.flooding) for key in sorted(flooding) if tenure.flooding.seen(key)]
+        news += [(key, Reason.flood_over) for key in tenure.flooding.ended()]
+        now_us = time.time_ns() // 1000
+        Recorder(tenure.connection).record(
+            failure(
+                SubjectKind.device,
+                key,
+                tenure.rules[FLOODING],
+                reason,
+                raised=reason is Reason.flooding,
+                at_us=now_us,
+                detail="",
+            )
+            for key, reason in news
+        )
 
     def _forward(self, forward: Sequence[Forward]) -> None:
         """To the inbox of the shard that holds the device; the message is done with here."""

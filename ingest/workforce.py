@@ -34,6 +34,7 @@ _ORDERLY_END_S = 25.0
 
 def work(settings: Settings, stop: threading.Event) -> None:
     """Hold this process's share of the shards until `stop`. Whatever ends a tenure, the next one loads the database."""
+    settings.require_database()
     settings.require_mqtt()
     workforce = Workforce(settings)
     try:

@@ -67,6 +67,8 @@ class Reason(StrEnum):
     newer_report_raised = "newer_report_raised"
     session_lost = "session_lost"
     session_restored = "session_restored"
+    flooding = "flooding"
+    flood_over = "flood_over"
     sink_failing = "sink_failing"
     sink_working = "sink_working"
     rule_withdrawn = "rule_withdrawn"
@@ -89,6 +91,8 @@ REASON_LABELS: dict[Reason, str] = {
     Reason.newer_report_raised: "新上报已正式告警",
     Reason.session_lost: "消息会话丢失，期间上报可能缺失",
     Reason.session_restored: "消息会话已恢复",
+    Reason.flooding: "上报异常频繁，超出部分已隔离",
+    Reason.flood_over: "上报恢复正常频率",
     Reason.sink_failing: "推送目标故障",
     Reason.sink_working: "推送目标恢复",
     Reason.rule_withdrawn: "规则停用",

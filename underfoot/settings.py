@@ -136,6 +136,15 @@ class Settings(BaseSettings):
     )
     batch_reports: int = Field(2000, ge=1, le=20_000, description="Reports committed together at most")
     batch_linger_ms: int = Field(10, ge=0, le=1000, description="How long a batch waits for company (milliseconds)")
+    device_rate_per_s: float = Field(
+        10,
+        gt=0,
+        le=100_000,
+        description="Reports that one device may send per second in the long run; what is over it is quarantined",
+    )
+    device_burst: int = Field(
+        5000, ge=1, le=10_000_000, description="Reports that one device may send at once, after a quiet time: its backlog"
+    )
     keepalive_s: int = Field(30, ge=5, le=3600, description="MQTT keepalive (seconds)")
     probe_interval_s: float = Field(
         10,

@@ -37,21 +37,26 @@ Names = Annotated[
 ]
 GoodFor = Annotated[
     float | None,
-    Field(gt=0, le=20 * 366 * 86_400, description="How long it is good (seconds); null: until it is revoked"),
+    Field(
+        gt=0,
+        le=20 * 366 * 86_400,
+        description="How long it is good (seconds); null: until it is revoked",
+        examples=[7_776_000],
+    ),
 ]
 
 
 class CredentialShown(BaseModel):
     """A credential, without its secret."""
 
-    credential_key: int
+    credential_key: int = Field(examples=[4711])
     kind: Kind
-    name: str
+    name: str = Field(examples=["NB-00312"])
     user_name: str = Field(examples=["410502/cover/NB-00312"])
     certificate: bool = Field(description="A client certificate, not a secret")
     good: bool = Field(description="It opens something now")
     issued_at: Instant
-    issued_by: str
+    issued_by: str = Field(examples=["desk"])
     expires_at: Instant | None
     revoked_at: Instant | None
 
@@ -61,8 +66,8 @@ class CredentialPage(Page):
 
 
 class NewCredential(BaseModel):
-    credential_key: int
-    name: str
+    credential_key: int = Field(examples=[4711])
+    name: str = Field(examples=["NB-00312"])
     user_name: str = Field(examples=["410502/cover/NB-00312"])
     secret: str = Field(description="Shown this once", examples=["ufd_" + "x" * 43])
     expires_at: Instant | None
@@ -81,10 +86,12 @@ class CredentialsWanted(BaseModel):
     kind: Kind
     names: Names
     vendor: Text | None = Field(
-        None, description="Of a vendor's account: whose devices it speaks for, as in the ledger"
+        None, description="Of a vendor's account: whose devices it speaks for, as in the ledger", examples=[None]
     )
-    mappings: list[Text] = Field([], max_length=50, description="Of a vendor's account: the mappings that it may use")
-    duty: Duty | None = Field(None, description="Of a service's account: what it is for")
+    mappings: list[Text] = Field(
+        [], max_length=50, description="Of a vendor's account: the mappings that it may use", examples=[[]]
+    )
+    duty: Duty | None = Field(None, description="Of a service's account: what it is for", examples=[None])
     good_for_s: GoodFor = None
 
 
@@ -102,14 +109,16 @@ class RotationWanted(BaseModel):
 
 
 class CredentialFilters(Paged):
-    kind: Kind | None = Field(None, description="Only of these")
-    name: AccountName | None = Field(None, description="Only of this device, gateway or account")
+    kind: Kind | None = Field(None, description="Only of these", examples=["device"])
+    name: AccountName | None = Field(None, description="Only of this device, gateway or account", examples=["NB-00312"])
 
 
 class RevokeQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    credential: BigKey | None = Field(None, description="Only this one; absent: all that the account has")
+    credential: BigKey | None = Field(
+        None, description="Only this one; absent: all that the account has", examples=[4711]
+    )
 
 
 @router.get("", summary="List credentials")

@@ -154,11 +154,26 @@ def _register(made: Rig, devices: int) -> None:
         connection.execute("VACUUM ANALYZE")
 
 
-def wait_until_ready(made: Rig) -> None:
-    """`underfoot ingest` holds the shard and is subscribed: a probe of its own has come back."""
+def wait_until_ready(made: Rig, *, workers: int = 1) -> None:
+    """`underfoot ingest` holds every shard and is subscribed, and so many processes share them: a probe of each shard's
+    own has come back."""
     since = time.time()
     wait_for(
-        lambda: bool(made.value(f"SELECT coalesce(caught_up_to > to_timestamp({since}), false) FROM shards")),
-        60,
+        lambda: bool(
+            made.value(
+                f"SELECT bool_and(coalesce(caught_up_to > to_timestamp({since}), false))"
+                f" AND count(DISTINCT worker_key) = {workers} FROM shards"
+            )
+        ),
+        90,
         "ingest ready",
     )
+
+
+def stored(made: Rig) -> int:
+    return int(made.value("SELECT coalesce(sum(stored), 0) FROM books"))
+
+
+def last_commit(made: Rig) -> float:
+    """When the books were last written, in seconds since 1970."""
+    return float(made.value("SELECT max(extract(epoch FROM pg_xact_commit_timestamp(xmin))) FROM books"))

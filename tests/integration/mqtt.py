@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -96,9 +97,9 @@ class Client:
             self.present = flags.session_present
             self._changed.notify_all()
 
-    def _subscribed(self, _c: object, _d: object, _mid: int, codes: list[object], _p: object) -> None:
+    def _subscribed(self, _c: object, _d: object, _mid: int, codes: Any, _p: object) -> None:
         with self._changed:
-            self._granted = [code.value for code in codes]  # type: ignore[attr-defined]
+            self._granted = [code.value for code in codes]
             self._changed.notify_all()
 
     def _published(self, _c: object, _d: object, mid: int, _code: object, _p: object) -> None:
@@ -109,7 +110,7 @@ class Client:
     def _arrived(self, _c: object, _d: object, message: mqtt.MQTTMessage) -> None:
         with self._changed:
             self.received.append(message.topic)
-            self.bodies.append(message.payload)
+            self.bodies.append(bytes(message.payload))
             self._changed.notify_all()
 
     def _wait(self, done: Callable[[], bool]) -> None:

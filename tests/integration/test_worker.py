@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from alerts.rules import parse_rule
 from alerts.timers import post_due
+from ingest.flood import Flooding
 from ingest.tenure import TenureLostError, hold, watch_lock
 from ingest.worker import Worker
 from ingest.workforce import work
@@ -835,3 +836,25 @@ def test_broker_that_lost_its_sessions(own_stack: OwnStack) -> None:
             shard,
             "SELECT count(*) = 1 FROM episodes JOIN alarms USING (alarm_key) WHERE rule_id = 'shard.session_lost'",
         )
+
+
+# floods -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_gone_mad_is_held_to_its_allowance_and_reported(database: str) -> None:
+    with shard_of(database, device_burst=3, device_rate_per_s=0.001) as shard:
+        flood = [shard.says("C-1", {"open": n > 0}) for n in range(6)]
+        shard.commit(*flood, shard.says("C-2", {"open": True}))
+        assert shard.open("C-1") == {"cover.open": 4, "device.flooding": 2}, "the hazard within it is seen"
+        assert shard.open("C-2") == {"cover.open": 4}, "others are not harmed"
+        assert shard.quarantined() == ["rate_limited"] * 3
+        shard.commit(shard.says("C-1", {"open": False}))
+        assert shard.reasons("device.flooding") == ["flooding"], "told once"
+        shard.restart()
+        shard.commit(*(shard.says("C-1", {"open": True}) for _ in range(4)))
+        assert shard.reasons("device.flooding") == ["flooding"], "known after a restart"
+        shard.tenure.flooding = Flooding(0.0)
+        shard.tenure.flooding.seen(shard.device_key("C-1"))
+        shard.look_around()
+        assert "device.flooding" not in shard.open("C-1")
+        assert shard.reasons("device.flooding") == ["flooding", "flood_over"]

@@ -80,8 +80,10 @@ class Crew:
         until(even, f"even share, {wanted}, by {ours}; it is {dict(self.held())}", seconds, every=0.2)
 
     def holds_nothing(self, member: Ingest, seconds: float = 30) -> None:
-        """Wait until others have taken over whatever it had."""
-        until(lambda: not self.held()[member.pid], f"shard of {member.pid} with another", seconds, every=0.1)
+        """Wait until others have begun with whatever it had."""
+        on_record = "SELECT count(*) = 0 FROM shards WHERE holder LIKE %s"
+        mine = f"%:{member.pid}"
+        until(lambda: self._city.value(on_record, mine), f"other holder of the shards of {member.pid}", seconds)
 
 
 @contextmanager

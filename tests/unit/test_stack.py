@@ -229,6 +229,7 @@ def test_compose_and_systemd_run_commands_that_exist() -> None:
     assert [unit.stem for unit in units] == [
         "underfoot-alerts",
         "underfoot-api",
+        "underfoot-broker",
         "underfoot-ingest",
         "underfoot-ingest@",
         "underfoot-stations",

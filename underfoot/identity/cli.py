@@ -135,7 +135,7 @@ def revoke(
     if as_json:
         _print_json([_as_dict(each) for each in revoked])
     else:
-        out.print(f"Revoked: {', '.join(each.user_name for each in revoked)}.", highlight=False)
+        out.print(f"Revoked: {', '.join(each.user_name for each in revoked)}.", highlight=False, soft_wrap=True)
 
 
 @group.command("list")
@@ -185,13 +185,13 @@ def _keep(connection: Connection, issued: Sequence[Issued], file: TextIO | None)
 
 def _show(issued: Sequence[Issued], path: Path | None, as_json: bool) -> None:
     if path is not None:
-        out.print(f"{len(issued)} secrets are in {path}. They are kept nowhere else.", highlight=False)
+        out.print(f"{len(issued)} secrets are in {path}. They are kept nowhere else.", highlight=False, soft_wrap=True)
     elif as_json:
         _print_json([_as_row(each) for each in issued])
     else:
         for each in issued:
             typer.echo(f"{each.user_name} {each.secret}")
-        err.print("Shown only now: keep them where their users find them.", highlight=False)
+        err.print("Shown only now: keep them where their users find them.", highlight=False, soft_wrap=True)
 
 
 def _as_row(each: Issued) -> dict[str, str | None]:

@@ -52,6 +52,13 @@ INSERT INTO newcomers (device_id, family, district, source, first_seen, last_see
 SELECT 'm-' || n, 'cover', '410999', 'mqtt', now(), now(), 1 FROM generate_series(1, 3) n;
 INSERT INTO books (shard, minute, received, stored) SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 1, 1 FROM generate_series(1, 40000) n;
 INSERT INTO audit (actor, action, subject) SELECT 'x', 'x.y', 'episode:' || n FROM generate_series(1, 5000) n;
+INSERT INTO accounts (kind, name, device_key) SELECT 'device', device_id, device_key FROM devices WHERE device_id <> 'd-1718';
+INSERT INTO accounts (kind, name, vendor) VALUES ('vendor', 'acme', 'rare');
+INSERT INTO gateways (gateway_id, district) SELECT 'GW-' || n, '410502' FROM generate_series(1, 20) n;
+INSERT INTO accounts (kind, name, gateway_key) SELECT 'gateway', gateway_id, gateway_key FROM gateways;
+INSERT INTO credentials (account_key, slot, secret_hash, issued_by) SELECT account_key, 0, '$7$1$AA==$AA==', 'x' FROM accounts WHERE name <> 'd-1717';
+INSERT INTO credentials (account_key, slot, serial, common_name, expires_at, issued_by)
+SELECT account_key, 0, 'a1', '410502/cover/d-1717', now() + interval '1 year', 'x' FROM accounts WHERE name = 'd-1717';
 INSERT INTO api_keys (name, role, secret_hash) SELECT 'key-' || n, 'viewer', sha256(int4send(n)) FROM generate_series(1, 5000) n;
 
 INSERT INTO report_cover (device_key, ts, digest, tilt_deg, received_at, quality)

@@ -21,6 +21,7 @@ _ARGUMENTS = {
     "{episode_key}": "2",
     "{rule_id}": "cover.tilt",
     "{quarantine_key}": "1",
+    "{kind}": "device",
     "{name}": "nobody",
     "{mapping}": "ctwing",
 }

@@ -86,6 +86,35 @@ def test_a_red_delivery_that_waits_is_a_warning(city: Served, broker: str) -> No
 
 
 @contextmanager
+def _at_work(city: Served) -> Iterator[None]:
+    """A worker holds `main`, which is behind; nobody holds `north`; of another worker only the row is left."""
+    city.run("INSERT INTO shards (shard, filters) VALUES ('north', '{}')")
+    city.run("INSERT INTO workers (worker_key, name) OVERRIDING SYSTEM VALUE VALUES (71, 'a:1'), (72, 'b:1')")
+    with psycopg.connect(city.database, autocommit=True) as session:
+        for name in ("underfoot.shard.main", "underfoot.worker.71"):
+            session.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+        yield
+
+
+def test_shards_that_nobody_holds_or_that_are_far_behind_are_a_warning(city: Served, broker: str) -> None:
+    city.run("UPDATE shards SET caught_up_to = now() - interval '90 s'")
+    with _at_work(city), served(city.database, broker) as url:
+        answer = httpx.get(f"{url}/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["warnings"]["shards"] in (
+        f"north: no ingest holds it; main: {seconds} s behind" for seconds in (90, 91, 92, 93)
+    )
+
+
+def test_workers_and_the_shards_they_hold_are_among_the_figures(city: Served) -> None:
+    with _at_work(city):
+        figures = _figures(city)
+    assert figures["underfoot_shard_held", ("main",)] == 1
+    assert figures["underfoot_shard_held", ("north",)] == 0
+    assert figures["underfoot_workers", ()] == 1
+
+
+@contextmanager
 def _answering(reply: bytes) -> Iterator[str]:
     """A server that answers every connection with `reply`; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -128,7 +157,7 @@ def test_dependencies_are_asked_at_most_every_two_seconds(
     database: str, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("api.readiness.ask_broker", asked.append)
+    monkeypatch.setattr("api.readiness.ask_broker", lambda url, _ca: asked.append(url))
     with served(database, broker) as url, httpx.Client() as client:
         monkeypatch.setattr(Readiness, "KEPT_S", 60.0)
         assert [client.get(f"{url}/readyz").status_code for _ in range(20)] == [200] * 20

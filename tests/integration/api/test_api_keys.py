@@ -32,10 +32,10 @@ def test_an_administrator_makes_lists_and_revokes_keys(api: Served) -> None:
     secret = made.json()["secret"]
     assert re.fullmatch(r"uf_[A-Za-z0-9_-]{43}", secret)
     assert api.call("GET", "/api/v1/devices", secret=secret).status_code == 200
-    page = api.ok("/api/v1/keys", Role.administrator, limit=2)
-    rest = api.ok("/api/v1/keys", Role.administrator, limit=2, cursor=page["next"])
+    page = api.ok("/api/v1/keys", Role.administrator, limit=3)
+    rest = api.ok("/api/v1/keys", Role.administrator, limit=3, cursor=page["next"])
     listed = page["items"] + rest["items"]
-    assert [key["name"] for key in listed] == ["the-administrator", "the-operator", "the-viewer", "wall"]
+    assert [key["name"] for key in listed] == ["the-administrator", "the-broker", "the-operator", "the-viewer", "wall"]
     assert rest["next"] is None
     assert "secret" not in str(listed)
     revoked = api.call("DELETE", "/api/v1/keys/wall", Role.administrator)

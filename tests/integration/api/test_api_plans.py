@@ -24,7 +24,7 @@ from tests.integration.api.served import Served, keyed
 
 GUARDED = (
     "_hyper_", "assets", "devices", "device_latest", "alarms", "episodes", "transitions", "outbox", "inbox",
-    "quarantine", "books", "audit", "api_keys", "newcomers",
+    "quarantine", "books", "audit", "api_keys", "newcomers", "accounts", "credentials",
 )  # fmt: skip
 
 LIMIT = 20
@@ -32,7 +32,7 @@ LIMIT = 20
 MOST = 12 * (LIMIT + 1)
 # A filter by what stands in a joined table finds all that it lets through, and then sorts that.
 MOST_SORTED = 30 * (LIMIT + 1)
-BY_JOIN = ("area", "family")
+BY_JOIN = ("area", "family", "kind")
 
 LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/assets", {}),
@@ -87,6 +87,10 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/books", {"shard": "main"}),
     ("/api/v1/books", {"to": "2026-01-05T00:00:00Z"}),
     ("/api/v1/keys", {}),
+    ("/api/v1/credentials", {}),
+    ("/api/v1/credentials", {"kind": "device"}),
+    ("/api/v1/credentials", {"kind": "gateway"}),
+    ("/api/v1/credentials", {"kind": "device", "name": "d-1717"}),
 ]  # fmt: skip
 
 SINGLE: list[tuple[str, str, Any]] = [
@@ -107,12 +111,17 @@ SINGLE: list[tuple[str, str, Any]] = [
     ("POST", "/api/v1/alarms/17171/acknowledge", {"note": "n"}),
     ("POST", "/api/v1/alarms/500/close", {"reason": "r"}),
     ("DELETE", "/api/v1/keys/key-1717", None),
+    ("DELETE", "/api/v1/credentials/device/d-1717", None),
+    ("POST", "/api/v1/broker/authenticate", {"username": "410502/cover/d-1721", "password": "x", "clientid": "x"}),
+    ("POST", "/api/v1/broker/authorize", {"username": "410502/cover/d-1721", "action": "publish", "topic": "a/b"}),
+    ("POST", "/api/v1/broker/authorize", {"username": "vendor/acme", "action": "publish", "topic": "a/b/c/d/d-7/e"}),
 ]
 
 # These read a small table whole, or answer from no table; or they sum up everything, which is what was asked for.
 NOT_LISTS = {
     "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json",
     "/api/v1/areas", "/api/v1/areas/tree", "/api/v1/areas/{code}", "/api/v1/push/{mapping}",
+    "/api/v1/credentials/rotate",
 }  # fmt: skip
 
 
@@ -225,7 +234,8 @@ def test_every_single_thing_is_found_by_a_key(large: Served) -> None:
     wrong: list[str] = []
     for method, path, body in SINGLE:
         with _recorded() as sent:
-            answer = large.call(method, path, Role.administrator, json=body)
+            role = Role.broker if path.startswith("/api/v1/broker/") else Role.administrator
+            answer = large.call(method, path, role, json=body)
         assert answer.status_code < 300, answer.text
         wrong += _check(large, sent, f"{method} {path}", MOST)
     assert not wrong, "\n".join(wrong)
