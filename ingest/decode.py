@@ -14,15 +14,15 @@ import orjson
 from pydantic_core import from_json
 
 from ingest.arrival import Arrival
-from ingest.codecs.contract import Codec, Decoded
+from ingest.codecs.contract import MOST_REPORTS, Codec, Decoded
 from ingest.contradiction import again, contradiction, deeper_than, more_names, said_twice
 from ingest.reasons import Rejection
 from ingest.registry import NOBODY, Registry
 from underfoot.reports import canonical
 from underfoot.topics import parse_device_topic, parse_forwarded_topic, parse_report_topic
 
-LARGEST = 256 * 1024
-"""How long a message may be, in bytes."""
+LARGEST = 1024 * 1024
+"""How long a message may be, in bytes; the broker takes none that is longer."""
 
 DEEPEST = 32
 """How deep a report may be nested."""
@@ -195,6 +195,10 @@ def _read(payload: bytes) -> Any:
 def _take_apart(
     arrival: Arrival, content: list[Any], handle: int, claim: Claim | None, items: list[Item], rejected: list[Rejected]
 ) -> None:
+    if len(content) > MOST_REPORTS:
+        detail = f"an array of {len(content)} items; at most {MOST_REPORTS}"
+        rejected.append(Rejected(arrival, arrival.payload, Rejection.too_large, detail))
+        return
     if not content:
         rejected.append(Rejected(arrival, arrival.payload, Rejection.empty, "an array without items"))
         return

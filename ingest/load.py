@@ -47,7 +47,10 @@ class LedgerView:
         self.seen_until = row[0] if row is not None and row[0] is not None else self.seen_until
         registry = self.registry
         registry.elsewhere.clear()
-        registry.gateways = dict(connection.execute(statement("registry.gateways")).fetchall())
+        registry.gateways = {
+            gateway_id: (gateway_key, district)
+            for gateway_id, gateway_key, district in connection.execute(statement("registry.gateways"))
+        }
         codecs = connection.execute(statement("registry.declared_codecs"), {"shard": self.shard}).fetchall()
         if codecs != list(registry.declared.items()):
             registry.declared = dict(codecs)

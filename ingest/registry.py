@@ -95,7 +95,8 @@ class Registry:
         self.declared: dict[str, str] = {}
         """Codecs that the ledger declares, by device_id."""
         self.elsewhere: dict[str, Elsewhere] = {}
-        self.gateways: dict[str, int] = {}
+        self.gateways: dict[str, tuple[int, str]] = {}
+        """By gateway_id, its gateway_key and its district."""
         self.vendors: dict[str, int] = {}
         self._by_key = np.full(1024, NOBODY, np.int32)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ingest.decode import Claim, Item, Rejected
 from ingest.reasons import Rejection
 from ingest.registry import FAMILY_NAMES, Elsewhere, Registry
-from underfoot.topics import ReportTopic, parse_report_topic
+from underfoot.topics import ReportTopic, parse_gateway_topic, parse_report_topic
 
 
 class Forward(NamedTuple):
@@ -57,10 +57,14 @@ def _refusal(item: Item, claim: Claim, registry: Registry, device: Elsewhere) ->
         detail = f"the message says {claim.area}, it is in {device.district}"
         return rejected(item, Rejection.area_mismatch, detail, device.vendor)
     if claim.gateway_id is not None:
-        gateway_key = registry.gateways.get(claim.gateway_id)
+        gateway_key, district = registry.gateways.get(claim.gateway_id, (None, ""))
         if gateway_key is None:
             detail = f"no gateway {claim.gateway_id} is registered"
             return rejected(item, Rejection.unknown_gateway, detail, device.vendor)
+        topic = parse_gateway_topic(item.arrival.topic)
+        if topic is not None and topic.area != district:
+            detail = f"the topic says {topic.area}, gateway {claim.gateway_id} is in {district}"
+            return rejected(item, Rejection.area_mismatch, detail, device.vendor)
         if gateway_key != device.gateway_key:
             detail = f"{claim.device_id} is not bound to gateway {claim.gateway_id}"
             return rejected(item, Rejection.not_of_gateway, detail, device.vendor)

@@ -90,6 +90,7 @@ class Client:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        del self._client  # it closes its sockets only when nobody has it any more
 
     def _connected(self, _c: object, _d: object, flags: mqtt.ConnectFlags, code: object, _p: object) -> None:
         with self._changed:

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ingest.codecs.table import Codecs
 
 from ingest.arrival import Arrival
+from ingest.codecs.table import Codecs
 from ingest.decode import decode
 from ingest.load import LedgerView
 from ingest.registry import Registry

@@ -50,6 +50,7 @@ class Device:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        del self._client  # it closes its sockets only when nobody has it any more
 
 
 class Secure:

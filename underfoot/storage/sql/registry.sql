@@ -56,7 +56,7 @@ SELECT device_id, codec FROM devices WHERE shard = %(shard)s AND codec IS NOT NU
 
 -- name: gateways
 -- purpose: gateways by the id they publish under
-SELECT gateway_id, gateway_key FROM gateways;
+SELECT gateway_id, gateway_key, district FROM gateways;
 
 -- name: held_by
 -- purpose: of these devices, which shard holds each, and what a message of theirs must agree with
