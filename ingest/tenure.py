@@ -18,6 +18,8 @@ import psycopg
 from alerts.outcome import RuleInForce
 from alerts.rulebook import install_shipped, rules_in_force
 from ingest.arrays import allow_arrays
+from ingest.codecs import sl651
+from ingest.codecs.contract import Codec
 from ingest.codecs.mappings import mappings_in_force
 from ingest.codecs.table import Codecs
 from ingest.division import Plan, read_division
@@ -50,13 +52,15 @@ class Stale:
 @dataclass(frozen=True)
 class Claim:
     """In whose name a shard is taken. `stale` says whose sessions may be ended for it, `opened` hears of each
-    connection of ours; `receive` gets the session ready for districts that are on their way, and waits for them."""
+    connection of ours; `receive` gets the session ready for districts that are on their way, and waits for them.
+    `stations` reads what SL 651 stations send."""
 
     worker_key: int | None = None
     may_serve: Callable[[], bool] = lambda: True
     stale: Callable[[], Stale | None] = lambda: None
     opened: Callable[[Connection], None] = lambda _connection: None
     receive: Callable[[Connection, Connection, str, Plan], list[bool]] | None = None
+    stations: Codec = sl651.decode
 
 
 @dataclass
@@ -132,7 +136,7 @@ def hold(database_url: str, shard: str, stop: threading.Event, claim: Claim | No
             if stop.is_set():
                 yield None
                 return
-            tenure = _load(lock, connection, shard, shard_key, epoch)
+            tenure = _load(lock, connection, shard, shard_key, epoch, claim.stations)
             tenure.sessions, tenure.may_serve = sessions, claim.may_serve
             yield tenure
 
@@ -155,7 +159,7 @@ def _begin(connection: Connection, shard: str, claim: Claim) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, epoch: int) -> Tenure:
+def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, epoch: int, stations: Codec) -> Tenure:
     _check(connection, shard, epoch)
     ((session_known, caught_up_to),) = connection.execute(statement("shard.session_state"), {"shard": shard}).fetchall()
     install_shipped(connection)
@@ -172,7 +176,7 @@ def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, 
         connection=connection,
         rules={in_force.rule.rule_id: in_force for in_force in rules},
         ledger=ledger,
-        codecs=Codecs(mappings_in_force(connection)),
+        codecs=Codecs(mappings_in_force(connection), stations=stations),
         caught_up_us=microseconds(caught_up_to) if caught_up_to is not None else 0,
         session_alarm_open=is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
     )

@@ -14,6 +14,9 @@ from functools import partial
 
 import psycopg
 
+from ingest.codecs.contract import Codec
+from ingest.codecs.sl651 import station_codec
+from ingest.codecs.sl651.stations import load_station_map
 from ingest.division import Plan
 from ingest.lease import Lease, View, cut
 from ingest.receive import receive
@@ -47,8 +50,9 @@ def work(settings: Settings, stop: threading.Event) -> None:
 class Post:
     """One shard, held by tenure after tenure until it is let go. Nothing that goes wrong here reaches other shards."""
 
-    def __init__(self, settings: Settings, shard: str, lease: Lease, stale: Stale | None) -> None:
+    def __init__(self, settings: Settings, shard: str, lease: Lease, stale: Stale | None, stations: Codec) -> None:
         self.shard = shard
+        self._stations = stations
         self._settings = settings
         self._worker_key = lease.worker_key
         self._may_serve = lease.term.pledge()
@@ -128,6 +132,7 @@ class Post:
             may_serve=self._may_serve,
             stale=self._take_stale,
             opened=self._opened,
+            stations=self._stations,
             receive=partial(receive, self._settings, over, self._may_serve),
         )
         with hold(self._settings.require_database(), self.shard, over, claim) as tenure:
@@ -160,6 +165,7 @@ class Workforce:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._stations = station_codec(load_station_map(settings.stations_map))
         self._posts: dict[str, Post] = {}
         self._lease = Lease(settings)
         self._lease.start()
@@ -190,7 +196,7 @@ class Workforce:
             else:
                 post.follow(view.division.plan(shard), view.seen_at, self._stale(view, shard, me))
         for shard in sorted(mine - self._posts.keys()):
-            self._posts[shard] = Post(self._settings, shard, self._lease, self._stale(view, shard, me))
+            self._posts[shard] = Post(self._settings, shard, self._lease, self._stale(view, shard, me), self._stations)
         if not mine and not self._waiting:
             log.info("every shard is held by another process; waiting")
         self._waiting = not mine

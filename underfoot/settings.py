@@ -143,7 +143,10 @@ class Settings(BaseSettings):
         description="Reports that one device may send per second in the long run; what is over it is quarantined",
     )
     device_burst: int = Field(
-        5000, ge=1, le=10_000_000, description="Reports that one device may send at once, after a quiet time: its backlog"
+        5000,
+        ge=1,
+        le=10_000_000,
+        description="Reports that one device may send at once, after a quiet time: its backlog",
     )
     keepalive_s: int = Field(30, ge=5, le=3600, description="MQTT keepalive (seconds)")
     probe_interval_s: float = Field(

@@ -34,6 +34,7 @@ class Client:
         self.code: int | None = None
         self.present = False
         self.cut = threading.Event()
+        self._closed = False
         self._granted: list[int] = []
         self._changed = threading.Condition()
         self._acknowledged: set[int] = set()
@@ -88,6 +89,10 @@ class Client:
         return self.cut.wait(seconds)
 
     def close(self) -> None:
+        """Again is the same as once."""
+        if self._closed:
+            return
+        self._closed = True
         self._client.disconnect()
         self._client.loop_stop()
         del self._client  # it closes its sockets only when nobody has it any more

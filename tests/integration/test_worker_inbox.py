@@ -1,4 +1,4 @@
-"""What does not come under a device's own topic: by the inbox, from gateways, in other codecs, by vendors' mappings, and
+"""What does not come under a device's own topic: by the inbox, from gateways, in other codecs, by vendors' mappings, or
 for another shard. The same judging, the same books."""
 
 from __future__ import annotations
