@@ -13,6 +13,7 @@ from underfoot.identity.rights import Action, Bound, Surroundings, rights_of
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
+_OF_SHARDS = "underfoot-"  # begins the client id of every shard's session
 _DEVICE_LEVEL = 4  # of `underfoot/v1/{area}/{family}/{device_id}/…`
 
 
@@ -29,7 +30,7 @@ def may_come_in(
         account = _certified(connection, common_name) if username in ("", common_name) else None
     else:
         account = authenticate(connection, username, secret)
-    if account is None or account.duty == "ingest":
+    if account is None or account.duty == "ingest" or not client_id.startswith(_OF_SHARDS):
         return account
     taken = connection.execute(statement("identity.session_of_shard"), {"client_id": client_id}).fetchone()
     return None if taken is not None and taken[0] else account
