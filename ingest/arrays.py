@@ -31,7 +31,7 @@ def _wire(element_oid: int, array_oid: int, value: str) -> _Wire:
     return _Wire(element_oid, array_oid, np.dtype([("length", ">i4"), ("value", value)]))
 
 
-_WIRE: dict[ElementType, _Wire] = {
+WIRE: dict[ElementType, _Wire] = {
     "int2": _wire(21, 1005, ">i2"),
     "int4": _wire(23, 1007, ">i4"),
     "int8": _wire(20, 1016, ">i8"),
@@ -48,7 +48,7 @@ class _Parameter:
     __slots__ = ("packed",)
 
     def __init__(self, values: NDArray[Any]) -> None:
-        wire = _WIRE[self.type]
+        wire = WIRE[self.type]
         elements = np.empty(len(values), wire.dtype)
         elements["length"] = wire.dtype["value"].itemsize
         elements["value"] = values
@@ -63,11 +63,11 @@ class _ParameterDumper(Dumper):
 
 
 _PARAMETERS: dict[ElementType, type[_Parameter]] = {
-    name: type(f"_{name.capitalize()}s", (_Parameter,), {"type": name, "__slots__": ()}) for name in _WIRE
+    name: type(f"_{name.capitalize()}s", (_Parameter,), {"type": name, "__slots__": ()}) for name in WIRE
 }
 _DUMPERS = {
     name: type(f"_{name.capitalize()}sDumper", (_ParameterDumper,), {"oid": wire.array_oid})
-    for name, wire in _WIRE.items()
+    for name, wire in WIRE.items()
 }
 
 

@@ -14,7 +14,7 @@ from alerts.outcome import Transition
 from alerts.record import Recorder, state_from_json, withdrawn
 from alerts.rulebook import rule_as_last_known
 from ingest.registry import FAMILY_NAMES, DeviceRows, Elsewhere, Registry
-from ingest.unpack import copy_out, copy_out_text
+from ingest.unpack import columns_of, lines_of
 from underfoot.alarms import Condition, SubjectKind
 from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, microseconds
 from underfoot.storage.connect import Connection
@@ -72,7 +72,7 @@ class LedgerView:
         params = {"shard": self.shard, "families": list(FAMILY_NAMES)} | which
         vendors = [vendor for (vendor,) in connection.execute(statement("registry.vendors"), params)]
         params["vendors"] = vendors
-        numbers = copy_out(
+        numbers = columns_of(
             connection,
             sql.SQL(statement("registry.devices")),
             params,
@@ -85,7 +85,7 @@ class LedgerView:
             vendor_no="int4",
         )
         numbers["registered_us"] += POSTGRES_EPOCH_US
-        ids = copy_out_text(connection, sql.SQL(statement("registry.device_ids")), params)
+        ids = lines_of(connection, sql.SQL(statement("registry.device_ids")), params)
         new = self.registry.take_in(DeviceRows(device_id=ids, vendors=vendors, **numbers))
         if ids:
             self._describe(connection, params)
@@ -105,7 +105,7 @@ class LedgerView:
                 self._put(connection, sql.SQL(statement("registry.from_ledger")), params | more, values)
 
     def _put(self, connection: Connection, query: sql.SQL, params: dict[str, Any], values: Any) -> None:
-        found = copy_out(connection, query, params, device_key="int4", value="float8")
+        found = columns_of(connection, query, params, device_key="int4", value="float8")
         if len(found["device_key"]):
             values[self.registry.slots_of(found["device_key"])[1]] = found["value"]
 
@@ -129,7 +129,7 @@ def _load_newest(tenure: Tenure) -> None:
             continue
         query = sql.SQL(statement("registry.latest")).format(table=sql.Identifier(devices.family.latest_table))
         params = {"shard": tenure.shard, "no_seq": NO_SEQ}
-        latest = copy_out(
+        latest = columns_of(
             tenure.connection,
             query,
             params,

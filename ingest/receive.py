@@ -67,6 +67,7 @@ def _subscribe(
         [*plan.filters, probe_topic(shard)],
         keepalive_s=settings.keepalive_s,
         in_flight=settings.in_flight,
+        ca_file=settings.mqtt_ca,
         on_session=answers.append,
         may_serve=may_serve,
     )

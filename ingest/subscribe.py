@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -131,6 +132,7 @@ class Session:
         on_session: Callable[[bool], None],
         read_ahead: ReadAhead = lambda _payload: (None, b""),
         watch: tuple[int, Callable[[], None]] | None = None,
+        ca_file: Path | None = None,
         surplus: Iterable[str] = (),
         may_serve: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -153,7 +155,7 @@ class Session:
         if self._url.username:
             self._client.username_pw_set(unquote(self._url.username), unquote(self._url.password or ""))
         if self._url.scheme == "mqtts":
-            self._client.tls_set()
+            self._client.tls_set(ca_certs=str(ca_file) if ca_file is not None else None)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_unsubscribe = lambda *_details: self._settled()

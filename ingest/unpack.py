@@ -1,4 +1,4 @@
-"""Unpack: rows of fixed size out of the database by binary COPY, straight into arrays; the counterpart of `pack`.
+"""Unpack: columns out of the database as PostgreSQL's binary arrays, straight into NumPy; the counterpart of `arrays`.
 
 A million devices come in seconds this way, and without a Python object for any of their fields.
 """
@@ -12,38 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
+from ingest.arrays import WIRE, ElementType
 from underfoot.storage.connect import Connection
 
-_HEADER_SIZE = 19
-_TRAILER_SIZE = 2
-_WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float8": ">f8", "timestamptz": ">i8"}
+_HEADER_SIZE = 20
 
 
-def copy_out(
-    connection: Connection, query: sql.SQL | sql.Composed, params: Mapping[str, Any], **columns: str
+def columns_of(
+    connection: Connection, query: sql.SQL | sql.Composed, params: Mapping[str, Any], **columns: ElementType
 ) -> dict[str, NDArray[Any]]:
-    """The columns of a query, none of them null, by name; `columns` gives each one's PostgreSQL type, in order.
+    """The columns of a query, none of them null, by name and in its order; `columns` gives each one's type.
 
     Times come as microseconds since 2000, as PostgreSQL keeps them.
     """
-    raw = _read(connection, query, params, "BINARY")
-    parts: list[tuple[str, str]] = [("count", ">i2")]
-    for name, kind in columns.items():
-        parts += [(f"length {name}", ">i4"), (name, _WIRE[kind])]
-    rows = np.frombuffer(raw, np.dtype(parts), offset=_HEADER_SIZE, count=-1 if not raw else _count(raw, parts))
-    return {name: rows[name].astype(rows.dtype[name].newbyteorder("=")) for name in columns}
+    arrays = sql.SQL(", ").join(sql.SQL("array_agg({})").format(sql.Identifier(name)) for name in columns)
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    whole = sql.SQL("SELECT {} FROM ({}) AS rows ({})").format(arrays, query, names)
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(whole, params)
+        result = cursor.pgresult
+        raw = [result.get_value(0, place) if result is not None else None for place in range(len(columns))]
+    return {name: _elements(array, kind) for array, (name, kind) in zip(raw, columns.items(), strict=True)}
 
 
-def copy_out_text(connection: Connection, query: sql.SQL | sql.Composed, params: Mapping[str, Any]) -> list[str]:
-    """One text column that holds neither tabs, backslashes nor line breaks."""
-    return _read(connection, query, params, "TEXT").decode().split("\n")[:-1]
+def lines_of(connection: Connection, query: sql.SQL | sql.Composed, params: Mapping[str, Any]) -> list[str]:
+    """One text column that holds no line breaks."""
+    whole = sql.SQL("SELECT string_agg(line, E'\\n') FROM ({}) AS rows (line)").format(query)
+    row = connection.execute(whole, params).fetchone()
+    return row[0].split("\n") if row is not None and row[0] is not None else []
 
 
-def _count(raw: bytes, parts: list[tuple[str, str]]) -> int:
-    return (len(raw) - _HEADER_SIZE - _TRAILER_SIZE) // np.dtype(parts).itemsize
-
-
-def _read(connection: Connection, query: sql.SQL | sql.Composed, params: Mapping[str, Any], how: str) -> bytes:
-    whole = sql.SQL("COPY ({}) TO STDOUT (FORMAT {})").format(query, sql.SQL(how))
-    with connection.cursor() as cursor, cursor.copy(whole, params) as copy:
-        return b"".join(bytes(part) for part in copy)
+def _elements(array: bytes | None, kind: ElementType) -> NDArray[Any]:
+    dtype = WIRE[kind].dtype
+    values = np.frombuffer(array or bytes(_HEADER_SIZE), dtype, offset=_HEADER_SIZE)["value"]
+    return values.astype(values.dtype.newbyteorder("="))

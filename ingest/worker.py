@@ -69,6 +69,7 @@ class Worker:
             [*tenure.plan.filters, self._probe_topic],
             keepalive_s=settings.keepalive_s,
             in_flight=settings.in_flight,
+            ca_file=settings.mqtt_ca,
             on_session=self._on_session,
             read_ahead=read_ahead,
             watch=(tenure.lock.fileno(), self._on_lock),

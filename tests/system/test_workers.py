@@ -61,6 +61,8 @@ def test_workers_are_killed_stopped_and_cut_off_at_random(
         assert evidence.everything_is_owed(city, SINK) > 100
         assert nobody_commits_who_was_fenced_off(city) > len(DISTRICTS) + faults // 2
         assert city.value("SELECT count(*) FROM workers") == size, "rows of workers that are no more"
+        thrown_out = sum(city.log(path.stem).count("ingest.subscribe") for path in crew.logs())
+        assert thrown_out <= 2 * city.value("SELECT sum(epoch) FROM shards"), "two have fought over a session"
 
 
 def befall(crew: Crew, fault: str, member: Ingest) -> None:

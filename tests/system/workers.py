@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import Popen
 
 from tests.system.city import City, until
@@ -54,6 +55,9 @@ class Crew:
         member = Ingest(process, way, log)
         self.members.append(member)
         return member
+
+    def logs(self) -> list[Path]:
+        return [self._city.installation.folder / f"ingest-{number}.log" for number in range(1, self._started + 1)]
 
     def kill(self, member: Ingest) -> None:
         os.kill(member.pid, signal.SIGKILL)

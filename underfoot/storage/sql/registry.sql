@@ -1,4 +1,4 @@
--- The devices of a shard as its holder loads them: by binary COPY, all of them or those changed of late. Every query
+-- The devices of a shard as its holder loads them, in arrays: all of them, or those changed of late. Every query
 -- has the same devices; `since` null: all; `device_ids` null: whoever.
 
 -- name: devices
