@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from underfoot.city_time import CITY_ZONE, read_moment
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
+from underfoot.terminal import actor
 
 out = Console()
 err = Console(stderr=True)
@@ -114,7 +114,7 @@ def sinks_add(
     sink = Sink(name, channel_name, audience, unit, least, _config(config, setting or []))
     with _connect() as connection:
         try:
-            done = sink_store.add(connection, sink, actor=_actor(), replace=replace)
+            done = sink_store.add(connection, sink, actor=actor(), replace=replace)
         except (ChannelError, SinkError) as error:
             raise _wrong(error) from None
     if as_json:
@@ -157,7 +157,7 @@ def sinks_remove(
     """Take a sink out of use. What it was told stays on record."""
     with _connect() as connection:
         try:
-            done = sink_store.remove(connection, name, actor=_actor(), drop_owed=drop_owed)
+            done = sink_store.remove(connection, name, actor=actor(), drop_owed=drop_owed)
         except SinkError as error:
             raise _wrong(error) from None
     if as_json:
@@ -177,7 +177,7 @@ def sinks_test(name: _Name, as_json: _Json = False) -> None:
                 name,
                 link=settings.api_url,
                 timeout_s=settings.delivery_timeout_s,
-                actor=_actor(),
+                actor=actor(),
             )
         except (ChannelError, SinkError) as error:
             raise _wrong(error) from None
@@ -265,7 +265,7 @@ def outbox_replay(
             detail = {"deliveries": replayed[:1000], "count": len(replayed)}
             connection.execute(
                 statement("ledger.audit"),
-                {"actor": _actor(), "action": "outbox.replay", "subject": "outbox", "detail": Jsonb(detail)},
+                {"actor": actor(), "action": "outbox.replay", "subject": "outbox", "detail": Jsonb(detail)},
             )
             connection.execute("SELECT pg_notify('underfoot_outbox', '')")
     if as_json:
@@ -335,7 +335,3 @@ def _wrong(error: Exception) -> typer.BadParameter:
 
 def _connect() -> Connection:
     return connect(load().require_database(), "cli", autocommit=True)
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import re
@@ -18,8 +17,7 @@ from api import keys
 from api.keys import KeyExistsError, UnknownKeyError
 from api.roles import Role
 from underfoot.settings import load
-from underfoot.storage.connect import Connection, connect
-from underfoot.storage.migrate import MigrationError, pending
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
@@ -71,8 +69,8 @@ def create(
         err.print(Text(f"NAME = {name!r}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed", style="red"))
         raise typer.Exit(2)
     try:
-        with _connect() as connection:
-            key = keys.create(connection, name, role, _actor())
+        with connect_migrated("keys") as connection:
+            key = keys.create(connection, name, role, actor())
     except KeyExistsError as error:
         err.print(Text(f"NAME: {error}", style="red"))
         raise typer.Exit(1) from None
@@ -87,7 +85,7 @@ def create(
 def list_keys(as_json: AsJson = False) -> None:
     """List keys, revoked ones among them. Secrets are not kept, so none is shown."""
     found: list[keys.ApiKey] = []
-    with _connect() as connection:
+    with connect_migrated("keys") as connection:
         while page := keys.listed(connection, found[-1].name if found else "", 1000):
             found += page
     if as_json:
@@ -104,8 +102,8 @@ def list_keys(as_json: AsJson = False) -> None:
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json: AsJson = False) -> None:
     """Make a key useless: it opens nothing any more after 5 seconds at most."""
     try:
-        with _connect() as connection:
-            key = keys.revoke(connection, name, _actor())
+        with connect_migrated("keys") as connection:
+            key = keys.revoke(connection, name, actor())
     except UnknownKeyError as error:
         err.print(Text(f"NAME: {error}; `underfoot keys list` shows them", style="red"))
         raise typer.Exit(1) from None
@@ -113,18 +111,3 @@ def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], as_json
         typer.echo(key.model_dump_json(indent=2))
         return
     out.print(f"The key {name} is revoked.", highlight=False)
-
-
-def _connect() -> Connection:
-    connection = connect(load().require_database(), "keys")
-    missing = pending(connection)
-    connection.rollback()
-    if missing:
-        connection.close()
-        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
-    return connection
-
-
-def _actor() -> str:
-    """Who types: the system's user, told apart from a key's name by its prefix."""
-    return f"cli:{getpass.getuser()}"

@@ -6,7 +6,6 @@ reports, and its books begin at nothing. Only the API's port and the servers' pr
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
 import secrets
@@ -27,6 +26,7 @@ from deploy.children import Child, Children
 from deploy.ports import any_free, refusal
 from deploy.rootfs import Say
 from simulators.city import City
+from underfoot import terminal
 from underfoot.alarms import Severity
 from underfoot.ledger.importer import import_ledger
 from underfoot.settings import Settings, load, origins
@@ -112,7 +112,7 @@ def prepare(home: Path, options: Options, say: Say) -> Installation:
     ledger = home / "city.csv"
     City(DEVICES, options.seed, pace=_pace(options)).write(ledger, with_area_names=True)
     with connect(database_url, "demo") as connection:
-        actor = f"cli:{getpass.getuser()}"
+        actor = terminal.actor()
         import_ledger(connection, ledger, actor=actor)
         key = create(connection, "demo", Role.operator, actor).secret
         _add_sinks(connection, platform_url, actor)

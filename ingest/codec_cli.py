@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import getpass
 import json
 import sys
 import time
@@ -29,6 +28,7 @@ from underfoot.families import FAMILIES
 from underfoot.reports import microseconds
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
+from underfoot.terminal import actor
 
 out = Console()
 err = Console(stderr=True)
@@ -154,7 +154,7 @@ def codec_add(source: _Source, as_json: _Json = False) -> None:
     try:
         mapping = _mapping(source)
         with _connect() as connection:
-            version = mappings.add(connection, mapping, actor=_actor())
+            version = mappings.add(connection, mapping, actor=actor())
     except MappingError as error:
         _fail(error, as_json)
     if as_json:
@@ -174,7 +174,7 @@ def codec_withdraw(
     """Take a mapping out of force. Its messages are no longer received; what they said stays."""
     try:
         with _connect() as connection:
-            version = mappings.withdraw(connection, name, actor=_actor())
+            version = mappings.withdraw(connection, name, actor=actor())
     except MappingError as error:
         _fail(error, as_json)
     if as_json:
@@ -330,7 +330,3 @@ def _in_force(as_json: bool) -> list[mappings.InForce]:
 
 def _connect() -> Connection:
     return connect(load().require_database(), "cli", autocommit=True)
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"

@@ -53,7 +53,7 @@ def said_twice(name: str) -> str:
 def deeper_than(value: Any, levels: int) -> bool:
     """Whether objects and arrays are nested more than `levels` deep; without recursion of its own."""
     layer = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         layer = [
             inner
             for outer in layer

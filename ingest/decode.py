@@ -14,18 +14,19 @@ import orjson
 from pydantic_core import from_json
 
 from ingest.arrival import Arrival
-from ingest.codecs.contract import MOST_REPORTS, Codec, Decoded
+from ingest.codecs.contract import MOST_DEEP, MOST_REPORTS, Codec, Decoded
 from ingest.contradiction import again, contradiction, deeper_than, more_names, said_twice
 from ingest.reasons import Rejection
 from ingest.registry import NOBODY, Registry
 from underfoot.reports import canonical
 from underfoot.topics import parse_device_topic, parse_forwarded_topic, parse_report_topic
 
+_READ_DEEP = 200
+"""As deep as pydantic-core reads at all."""
+_DETAIL_TOO_DEEP = f"nested more than {MOST_DEEP} deep"
+
 LARGEST = 1024 * 1024
 """How long a message may be, in bytes; the broker takes none that is longer."""
-
-DEEPEST = 32
-"""How deep a report may be nested."""
 
 
 class Claim(NamedTuple):
@@ -80,7 +81,7 @@ class CodecChoice(Protocol):
 def read_ahead(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
     """The payload, and its canonical bytes, where it is plainly a JSON object: what can be done with a message while
     nobody knows yet whose it is. None: it needs a closer look."""
-    if len(payload) > LARGEST or payload.count(b"{") + payload.count(b"[") > DEEPEST:
+    if len(payload) > LARGEST or payload.count(b"{") + payload.count(b"[") > MOST_DEEP:
         return None, b""
     try:
         content = orjson.loads(payload)
@@ -133,8 +134,6 @@ def _look_closer(
         content = _read(payload)
     except (ValueError, RecursionError) as error:
         return reject(Rejection.undecodable if payload else Rejection.empty, str(error))
-    if deeper_than(content, DEEPEST):
-        return reject(Rejection.nested_too_deep, f"more than {DEEPEST} levels")
     if isinstance(content, list):
         return _take_apart(arrival, content, handle, claim, items, rejected)
     if not isinstance(content, dict):
@@ -142,6 +141,8 @@ def _look_closer(
     raw = canonical(content)
     if more_names(payload, raw) and (name := contradiction(again(payload))) is not None:
         return reject(Rejection.undecodable, said_twice(name))
+    if _too_deep(content, raw):
+        return reject(Rejection.nested_too_deep, _DETAIL_TOO_DEEP)
     items.append(Item(arrival, content, payload, raw, 0, handle, claim))
     return None
 
@@ -189,7 +190,14 @@ def _read(payload: bytes) -> Any:
     except ValueError:
         if b"\\ud" not in payload.lower():
             raise
-        return json.loads(payload)
+        content = json.loads(payload)
+        if deeper_than(content, _READ_DEEP):
+            raise ValueError(f"nested more than {_READ_DEEP} deep") from None
+        return content
+
+
+def _too_deep(report: Any, raw: bytes) -> bool:
+    return raw.count(b"{") + raw.count(b"[") > MOST_DEEP and deeper_than(report, MOST_DEEP)
 
 
 def _take_apart(
@@ -211,5 +219,7 @@ def _take_apart(
         elif said_again is not content and (name := contradiction(said)) is not None:
             whole = json.dumps(said, separators=(",", ":")).encode()
             rejected.append(Rejected(arrival, whole, Rejection.undecodable, said_twice(name)))
+        elif _too_deep(report, raw):
+            rejected.append(Rejected(arrival, raw, Rejection.nested_too_deep, _DETAIL_TOO_DEEP))
         else:
             items.append(Item(arrival, report, raw, raw, place, handle, claim))

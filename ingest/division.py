@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ingest.codecs.patterns import topic_filter
+from ingest.codecs.mappings import filters_in_force
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 from underfoot.topics import filters_of
@@ -113,12 +113,7 @@ def read_division(connection: Connection) -> Division:
     }
     divided = any(state.districts or state.coming for state in shards.values())
     known = {district for (district,) in connection.execute(statement("shard.districts"))} if divided else set()
-    return Division(shards, frozenset(known), _mapped(connection))
-
-
-def _mapped(connection: Connection) -> dict[str, frozenset[str]]:
-    topics = connection.execute(statement("mappings.topics_in_force")).fetchall()
-    return {shard: frozenset(topic_filter(pattern) for pattern in patterns) for shard, patterns in topics}
+    return Division(shards, frozenset(known), filters_in_force(connection))
 
 
 def waits_for_devices(connection: Connection, shard: str) -> bool:

@@ -97,7 +97,7 @@ class Registry:
         self.elsewhere: dict[str, Elsewhere] = {}
         self.gateways: dict[str, tuple[int, str]] = {}
         """By gateway_id, its gateway_key and its district."""
-        self.vendors: dict[str, int] = {}
+        self.vendors: list[str] = []
         self._by_key = np.full(1024, NOBODY, np.int32)
 
     def __len__(self) -> int:
@@ -145,7 +145,8 @@ class Registry:
         return int(new.sum())
 
     def _numbers_of_vendors(self, rows: DeviceRows) -> NDArray[np.int32]:
-        ours = [self.vendors.setdefault(vendor, len(self.vendors)) for vendor in rows.vendors]
+        self.vendors += [vendor for vendor in rows.vendors if vendor not in self.vendors]
+        ours = [self.vendors.index(vendor) for vendor in rows.vendors]
         return np.array(ours, np.int32)[rows.vendor_no]
 
     def _append(self, devices: FamilyDevices, rows: DeviceRows, fresh: NDArray[np.intp]) -> None:

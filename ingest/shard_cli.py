@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from dataclasses import asdict
@@ -15,10 +14,9 @@ from rich.text import Text
 
 from ingest.division import read_division
 from ingest.redivide import Change, ShardError, redivide, split_by_district
-from underfoot.settings import load
-from underfoot.storage.connect import Connection, connect
-from underfoot.storage.migrate import MigrationError, pending
+from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
@@ -38,7 +36,7 @@ _Wait = Annotated[
 @shards.command("list")
 def list_shards(as_json: _Json = False) -> None:
     """Who holds each shard, how far it is, which districts and devices it has; and which are on their way."""
-    with _connect() as connection:
+    with connect_migrated("shards") as connection:
         rows, workers, moves = _state(connection)
     if as_json:
         typer.echo(json.dumps({"shards": rows, "workers": workers, "moves": moves}, ensure_ascii=False, indent=2))
@@ -74,9 +72,9 @@ def split(
 
     Nothing is lost, and reports stay in order, while districts move: docs/workers.md.
     """
-    with _connect() as connection:
+    with connect_migrated("shards") as connection:
         try:
-            change = split_by_district(connection, actor=_actor())
+            change = split_by_district(connection, actor=actor())
         except ShardError as error:
             raise _wrong(error, as_json) from None
         _tell(connection, change, wait_s, as_json)
@@ -90,9 +88,9 @@ def assign(
     as_json: _Json = False,
 ) -> None:
     """Give a district and its devices to a shard. One that is on its way is called back by naming where it was."""
-    with _connect() as connection:
+    with connect_migrated("shards") as connection:
         try:
-            change = redivide(connection, {district: shard}, actor=_actor())
+            change = redivide(connection, {district: shard}, actor=actor())
         except ShardError as error:
             raise _wrong(error, as_json) from None
         _tell(connection, change, wait_s, as_json)
@@ -158,20 +156,6 @@ def _on_their_way(connection: Connection) -> list[str]:
     found = [district for district, *_ in connection.execute(statement("shard.moves"))]
     connection.rollback()
     return found
-
-
-def _connect() -> Connection:
-    connection = connect(load().require_database(), "shards")
-    missing = pending(connection)
-    connection.rollback()
-    if missing:
-        connection.close()
-        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
-    return connection
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _wrong(error: ShardError, as_json: bool) -> typer.Exit:

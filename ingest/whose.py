@@ -33,7 +33,7 @@ def whose(item: Item, registry: Registry) -> int | Forward | Rejected:
         topic = ReportTopic(there.district, there.family, claim.device_id).forwarded
         return refusal or Forward(there.shard, topic, item)
     devices, slot = registry.at(handle)
-    vendor = next(name for name, number in registry.vendors.items() if number == devices.vendor_no[slot])
+    vendor = registry.vendors[devices.vendor_no[slot]]
     here = Elsewhere("", str(devices.district[slot]), devices.family.name, int(devices.gateway_key[slot]), vendor)
     refusal = _refusal(item, claim, registry, here)
     if refusal is not None:

@@ -30,10 +30,6 @@ class UnreadableMapping(NamedTuple):
     http: bool
     problem: str
 
-    @property
-    def filters(self) -> list[str]:
-        return [topic_filter(pattern) for pattern in self.topics]
-
 
 class InForce(NamedTuple):
     mapping: Mapping | UnreadableMapping
@@ -70,6 +66,13 @@ def in_force(connection: Connection) -> list[InForce]:
 def mappings_in_force(connection: Connection) -> list[Mapping | UnreadableMapping]:
     """What `Codecs` is made of."""
     return [entry.mapping for entry in in_force(connection)]
+
+
+def filters_in_force(connection: Connection) -> dict[str, frozenset[str]]:
+    """By shard, the MQTT topic filters that its session takes for mappings, whether this version can read them or not;
+    cheap enough to look at all the time."""
+    topics = connection.execute(statement("mappings.topics_in_force"))
+    return {shard: frozenset(map(topic_filter, patterns)) for shard, patterns in topics}
 
 
 def _kept(name: str, body: dict[str, Any]) -> Mapping | UnreadableMapping:

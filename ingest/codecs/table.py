@@ -39,10 +39,6 @@ class Codecs:
             for pattern in one.topics:
                 self._patterns.setdefault(pattern.count("/"), []).append((pattern, self._by_name[one.name]))
 
-    def filters(self, shard: str) -> list[str]:
-        """The MQTT topic filters that this shard's session takes for the mappings, beside the shard's own."""
-        return sorted({topic for one in self._mappings if one.shard == shard for topic in one.filters})
-
     def of(self, topic: str, declared: str | None) -> Codec | None:
         """Who reads a message under this topic; `declared` is the codec of the device that a report topic names."""
         first, _, rest = topic.partition("/")

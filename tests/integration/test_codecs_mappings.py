@@ -19,7 +19,7 @@ from ingest.codec_cli import commands
 from ingest.codecs import mappings
 from ingest.codecs.contract import Decoded
 from ingest.codecs.mapping import Mapping, MappingError
-from ingest.codecs.mappings import UnreadableMapping, add, mappings_in_force, shipped, withdraw
+from ingest.codecs.mappings import UnreadableMapping, add, filters_in_force, mappings_in_force, shipped, withdraw
 from ingest.codecs.table import Codecs
 from tests.unit.codec_frames import WELL, decoded, mapping
 from underfoot.storage.connect import Connection, connect
@@ -48,7 +48,7 @@ def test_a_mapping_is_put_in_force_changed_withdrawn_and_put_in_force_again(conn
     assert mappings_in_force(connection) == [changed]
     assert withdraw(connection, well.name, actor="tester") == 3
     assert in_force(connection) == {}
-    assert Codecs(mappings_in_force(connection)).filters("main") == []
+    assert filters_in_force(connection) == {}
     assert add(connection, well, actor="other") == 4
     assert mappings_in_force(connection) == [well]
     rows = connection.execute("SELECT version, withdrawn, created_by FROM mappings ORDER BY version").fetchall()
@@ -110,8 +110,7 @@ def test_a_shard_that_is_not_there_is_refused(connection: Connection) -> None:
         add(connection, mapping(shard="north"), actor="tester")
     connection.execute("INSERT INTO shards (shard, filters) VALUES ('north', '{}')")
     add(connection, mapping(shard="north"), actor="tester")
-    codecs = Codecs(mappings_in_force(connection))
-    assert (codecs.filters("north"), codecs.filters("main")) == (["vendor/+/up"], [])
+    assert filters_in_force(connection) == {"north": {"vendor/+/up"}}
 
 
 def test_a_mapping_that_devices_name_stays(connection: Connection) -> None:
@@ -149,7 +148,7 @@ def test_what_this_version_can_t_read_goes_on_being_received(connection: Connect
     assert isinstance(found, UnreadableMapping)
     assert "punched cards" in found.problem
     codecs = Codecs([found])
-    assert codecs.filters("main") == ["vendor/+/up"]
+    assert filters_in_force(connection) == {"main": {"vendor/+/up"}}
     (part,) = decoded(codecs, "vendor/D-1/up", b"{}")
     assert "punched cards" in part.detail
 

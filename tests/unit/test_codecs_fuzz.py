@@ -102,4 +102,4 @@ def test_half_a_pair_deep_down_is_refused_and_not_handed_on() -> None:
     assert codec is not None
     (part,) = codec(arrival(*BOMBS["json depth in a report"][:2]))
     assert not isinstance(part, Decoded)
-    assert part.reason is Rejection.nested_too_deep
+    assert part.reason is Rejection.undecodable

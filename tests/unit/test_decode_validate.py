@@ -596,6 +596,25 @@ def test_stepped_clock_inside_one_batch(registry: Registry) -> None:
     assert [row.quality for row in rows(judged)] == [0, Quality.clock_stepped, 0]
 
 
+def test_a_report_that_is_too_deep_harms_no_other_of_its_array(registry: Registry) -> None:
+    deep = b'{"values": {"x": ' + b"[" * 40 + b"]" * 40 + b"}}"
+    payload = b'[{"ts": %d, "values": {"open": true}}, %b, {"ts": %d, "values": {"open": false}}]' % (
+        NOW_MS,
+        deep,
+        NOW_MS,
+    )
+    judged = judge(registry, arrival(payload))
+    assert [row.values for row in rows(judged)] == [{"open": 1}, {"open": 0}]
+    (rejected,) = judged.rejected
+    assert (rejected.reason, json.loads(rejected.payload)) == (Rejection.nested_too_deep, json.loads(deep))
+
+
+def test_half_a_character_far_inside_is_refused_like_any_other_depth(registry: Registry) -> None:
+    payload = b'{"values": {"x": "\\ud800", "y": ' + b"[" * 600 + b"]" * 600 + b"}}"
+    (rejected,) = judge(registry, arrival(payload)).rejected
+    assert (rejected.reason, rejected.payload) == (Rejection.undecodable, payload)
+
+
 # two ways to one judgement -------------------------------------------------------------------------------------------
 
 values_said = st.dictionaries(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import getpass
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,8 @@ from underfoot.identity import credentials
 from underfoot.identity.accounts import Duty
 from underfoot.identity.credentials import OVERLAP, Credential, CredentialError, Issued
 from underfoot.identity.names import KINDS, Kind
-from underfoot.settings import load
-from underfoot.storage.connect import Connection, connect
-from underfoot.storage.migrate import MigrationError, pending
+from underfoot.storage.connect import Connection
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
@@ -77,7 +75,7 @@ def issue(
     as_json: AsJson = False,
 ) -> None:
     """Issue a first secret, shown this once. With a vendor or a service, its account is made, too."""
-    with _explained(), _connect() as connection:
+    with _explained(), connect_migrated("credentials") as connection:
         wanted = _names(names, from_file, required=not without)
         if without:
             if kind != "device" or wanted:
@@ -89,10 +87,10 @@ def issue(
         elif kind in ("vendor", "service"):
             for name in wanted:
                 credentials.open_account(
-                    connection, kind, name, _actor(), vendor=vendor, mappings=mapping or (), duty=duty
+                    connection, kind, name, actor(), vendor=vendor, mappings=mapping or (), duty=duty
                 )
         with _sink(to_csv) as file:
-            issued = credentials.issue(connection, kind, wanted, _actor(), good_for=_days(days))
+            issued = credentials.issue(connection, kind, wanted, actor(), good_for=_days(days))
             _keep(connection, issued, file)
     _show(issued, to_csv, as_json)
 
@@ -110,11 +108,11 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Issue a new secret under the account's other user name; the old one is good for a while more."""
-    with _explained(), _connect() as connection:
+    with _explained(), connect_migrated("credentials") as connection:
         wanted = _names(names, from_file)
         with _sink(to_csv) as file:
             issued = credentials.rotate(
-                connection, kind, wanted, _actor(), overlap=timedelta(hours=overlap_hours), good_for=_days(days)
+                connection, kind, wanted, actor(), overlap=timedelta(hours=overlap_hours), good_for=_days(days)
             )
             _keep(connection, issued, file)
     _show(issued, to_csv, as_json)
@@ -130,8 +128,8 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Make credentials useless: brokers refuse them, and cut off who uses them, within 10 seconds."""
-    with _explained(), _connect() as connection:
-        revoked = credentials.revoke(connection, kind, name, _actor(), credential_key=credential)
+    with _explained(), connect_migrated("credentials") as connection:
+        revoked = credentials.revoke(connection, kind, name, actor(), credential_key=credential)
     if as_json:
         _print_json([_as_dict(each) for each in revoked])
     else:
@@ -146,7 +144,7 @@ def list_credentials(
 ) -> None:
     """List credentials in the order of their issue, revoked ones among them. Secrets are not kept, so none is shown."""
     found: list[Credential] = []
-    with _explained(), _connect() as connection:
+    with _explained(), connect_migrated("credentials") as connection:
         while page := credentials.listed(
             connection, kind=kind, name=name, after=found[-1].credential_key if found else 0
         ):
@@ -259,21 +257,6 @@ def _time(moment: datetime | None) -> str | None:
 
 def _days(days: int | None) -> timedelta | None:
     return timedelta(days=days) if days is not None else None
-
-
-def _connect() -> Connection:
-    connection = connect(load().require_database(), "credentials")
-    missing = pending(connection)
-    connection.rollback()
-    if missing:
-        connection.close()
-        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
-    return connection
-
-
-def _actor() -> str:
-    """Who types: the system's user, told apart from a key's name by its prefix."""
-    return f"cli:{getpass.getuser()}"
 
 
 @contextmanager

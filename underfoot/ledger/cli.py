@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +17,8 @@ from underfoot.families import FAMILIES
 from underfoot.ledger.baseline import set_baseline
 from underfoot.ledger.columns import COLUMNS, LedgerError
 from underfoot.ledger.importer import Count, ImportSummary, LedgerFaultsError, import_ledger
-from underfoot.settings import load
-from underfoot.storage.connect import Connection, connect
-from underfoot.storage.migrate import MigrationError, pending
 from underfoot.storage.statements import statement
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
@@ -62,7 +59,7 @@ def import_file(
     """
     target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
     try:
-        with _connect() as connection, _bar(file.name, quiet=as_json) as bar:
+        with connect_migrated("ledger") as connection, _bar(file.name, quiet=as_json) as bar:
             task = bar.add_task(file.name, total=None)
 
             def progress(done: int, total: int) -> None:
@@ -71,7 +68,7 @@ def import_file(
             summary = import_ledger(
                 connection,
                 file,
-                actor=_actor(),
+                actor=actor(),
                 sheet=sheet,
                 bad_rows_to=target,
                 dry_run=dry_run,
@@ -102,7 +99,7 @@ def list_devices(
         raise typer.BadParameter(f"{family!r}: one of {', '.join(FAMILIES)}", param_hint="--family")
     wanted = {"family": family, "area": area, "unit": unit, "after": after, "limit": limit + 1}
     try:
-        with _connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with connect_migrated("ledger") as connection, connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(statement("ledger.devices"), wanted).fetchall()
     except LedgerError as error:
         _fail(error, as_json)
@@ -153,8 +150,8 @@ def baseline(
             raise typer.BadParameter(f"{change!r}: a field and its value, like tilt_deg=3.5", param_hint="FIELD=VALUE")
         given[name] = value.strip()
     try:
-        with _connect() as connection:
-            found = set_baseline(connection, device_id, given, actor=_actor())
+        with connect_migrated("ledger") as connection:
+            found = set_baseline(connection, device_id, given, actor=actor())
     except LedgerError as error:
         _fail(error, as_json)
     if as_json:
@@ -162,20 +159,6 @@ def baseline(
     else:
         shown = ", ".join(f"{name} = {value}" for name, value in found.items())
         out.print(Text(f"{device_id}：{shown or '无基准值 · no baseline'}"))
-
-
-def _connect() -> Connection:
-    connection = connect(load().require_database(), "ledger")
-    missing = pending(connection)
-    connection.rollback()
-    if missing:
-        connection.close()
-        raise MigrationError(f"the database lacks {', '.join(missing)}: run `underfoot db migrate` (or `underfoot up`)")
-    return connection
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _bar(name: str, *, quiet: bool) -> Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict
 from datetime import datetime
@@ -20,6 +19,7 @@ from underfoot.ledger.newcomers import Approved, NewcomerError, Placement
 from underfoot.ledger.row import NATIONAL_SCHEME
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
+from underfoot.terminal import actor
 
 out = Console()
 err = Console(stderr=True)
@@ -60,7 +60,7 @@ def auto_register(
             if word is None:
                 found = newcomer_list.switch_of(connection, code)
             else:
-                found = newcomer_list.switch(connection, code, _WORDS[word], actor=_actor())
+                found = newcomer_list.switch(connection, code, _WORDS[word], actor=actor())
     except NewcomerError as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:
@@ -149,11 +149,9 @@ def approve(
     try:
         with _connect() as connection:
             if _one(device_id, all_of_area, family):
-                done = newcomer_list.approve(connection, str(device_id), placement, actor=_actor())
+                done = newcomer_list.approve(connection, str(device_id), placement, actor=actor())
             else:
-                done = newcomer_list.approve_area(
-                    connection, str(all_of_area), placement, family=family, actor=_actor()
-                )
+                done = newcomer_list.approve_area(connection, str(all_of_area), placement, family=family, actor=actor())
     except NewcomerError as error:
         raise typer.BadParameter(str(error)) from None
     _print_approved(done, as_json)
@@ -171,10 +169,10 @@ def refuse(
     try:
         with _connect() as connection:
             if _one(device_ids, all_of_area, family):
-                newcomer_list.refuse(connection, device_ids or [], actor=_actor())
+                newcomer_list.refuse(connection, device_ids or [], actor=actor())
                 done = device_ids or []
             else:
-                done = newcomer_list.refuse_area(connection, str(all_of_area), family=family, actor=_actor())
+                done = newcomer_list.refuse_area(connection, str(all_of_area), family=family, actor=actor())
     except NewcomerError as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:
@@ -220,7 +218,3 @@ def _plain(value: Any) -> str:
 
 def _connect() -> Connection:
     return connect(load().require_database(), "cli", autocommit=True)
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
