@@ -17,7 +17,6 @@ from ingest.tenure import TenureLostError
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
-from underfoot.topics import probe_topic
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def _subscribe(
     session = Session(
         settings.require_mqtt(),
         f"underfoot-{shard}",
-        [*plan.filters, probe_topic(shard)],
+        plan.filters,
         keepalive_s=settings.keepalive_s,
         in_flight=settings.in_flight,
         ca_file=settings.mqtt_ca,
