@@ -16,6 +16,7 @@ from itertools import groupby
 import psycopg
 from psycopg.types.json import Jsonb
 
+from alerts.breaker import LONGEST_BACKOFF_S
 from alerts.rulebook import rules_in_force
 from alerts.rules import NoDataRule
 from underfoot.settings import Settings
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _DEVICES_A_COMMAND = 1000
 _PURGE_EVERY_S = 60.0
 _PURGED_TOGETHER = 2000
+_NOT_A_STEP_S = 2.0
 
 
 def run_timers(settings: Settings, stop: threading.Event) -> None:
@@ -42,7 +44,9 @@ def run_timers(settings: Settings, stop: threading.Event) -> None:
 
 def _watch(connection: Connection, settings: Settings, stop: threading.Event) -> None:
     look_for_offline_at = purge_at = 0.0
+    ahead_s = float("inf")
     while not stop.is_set():
+        ahead_s = mind_the_clock(connection, ahead_s, 2 * settings.delivery_timeout_s)
         post_due(connection)
         if time.monotonic() >= look_for_offline_at:
             post_silent(connection)
@@ -51,6 +55,18 @@ def _watch(connection: Connection, settings: Settings, stop: threading.Event) ->
             more = purge_inbox(connection, timedelta(hours=settings.inbox_keep_h)) == _PURGED_TOGETHER
             purge_at = time.monotonic() + (0 if more else _PURGE_EVERY_S)
         stop.wait(settings.timer_interval_s)
+
+
+def mind_the_clock(connection: Connection, ahead_s: float, lease_s: float) -> float:
+    """By how much the database's clock is ahead of one that nobody can set. Was it set back, what was to be done some
+    time later would be done that much later still."""
+    [(now_s,)] = connection.execute(statement("outbox.clock")).fetchall()
+    now_ahead_s = float(now_s) - time.monotonic()
+    if now_ahead_s < ahead_s - _NOT_A_STEP_S:
+        params = {"longest_s": LONGEST_BACKOFF_S, "lease_s": lease_s}
+        connection.execute(statement("outbox.bring_forward_attempts"), params)
+        connection.execute(statement("outbox.bring_forward_probes"), params)
+    return now_ahead_s
 
 
 def post_due(connection: Connection) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 from paho.mqtt.client import Client, MQTTv311
@@ -19,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg_pool import ConnectionPool
 
 from api.rows import Row, fetch_all, fetch_one
+from underfoot.brokers import Brokers
 from underfoot.storage.connect import Connection
 from underfoot.storage.migrate import pending
 
@@ -95,26 +95,35 @@ def _behind(shards: list[Row]) -> str | None:
 
 
 def ask_broker(mqtt_url: str, mqtt_ca: Path | None = None) -> str | None:
-    """Connect to the broker as any client would. None when it accepts; else what is wrong."""
-    parts = urlsplit(mqtt_url)
-    secure = parts.scheme == "mqtts"
+    """Connect to the broker as any client would. None when it accepts, of a cluster one of its nodes; else what is
+    wrong with the last one."""
+    brokers = Brokers.from_url(mqtt_url)
+    refusal: str | None = None
+    for host, port in brokers.hosts:
+        refusal = _ask(brokers, host, port, mqtt_ca)
+        if refusal is None:
+            break
+    return refusal
+
+
+def _ask(brokers: Brokers, host: str, port: int, mqtt_ca: Path | None) -> str | None:
     answers: list[str | None] = []
     client = Client(CallbackAPIVersion.VERSION2, f"underfoot-ready-{secrets.token_hex(6)}", protocol=MQTTv311)
     client.connect_timeout = _PATIENCE_S
     client.on_connect = lambda _client, _userdata, _flags, code, _properties: answers.append(
         f"refuses us: {code}" if code.is_failure else None
     )
-    if parts.username is not None:
-        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-    if secure:
+    if brokers.username is not None:
+        client.username_pw_set(brokers.username, brokers.password or "")
+    if brokers.tls:
         client.tls_set(ca_certs=str(mqtt_ca) if mqtt_ca is not None else None)
     deadline = monotonic() + _PATIENCE_S
     try:
-        client.connect(parts.hostname or "", parts.port or (8883 if secure else 1883), keepalive=10)
+        client.connect(host, port, keepalive=10)
         while not answers and monotonic() < deadline:
             client.loop(timeout=0.1)
         client.disconnect()
     except (OSError, ValueError) as error:
-        log.warning("not ready: the broker does not answer: %s", error)
+        log.warning("not ready: the broker at %s:%d does not answer: %s", host, port, error)
         return "does not answer"
     return answers[0] if answers else "accepts connections, but does not speak"

@@ -22,6 +22,7 @@ from deploy.errors import StackError
 from deploy.grafana_cli import commands as grafana_commands
 from deploy.rootfs import Say
 from deploy.stack import ServerName
+from underfoot.brokers import Brokers
 from underfoot.settings import Settings, load, origins
 from underfoot.storage.migrate import migrate
 
@@ -154,10 +155,16 @@ def _answers(name: ServerName, url: str) -> bool:
         if name == "postgres":
             psycopg.connect(url, connect_timeout=3).close()
         else:
-            parts = urlsplit(url)
-            port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-            socket.create_connection((parts.hostname, port), timeout=3).close()
-    except (psycopg.OperationalError, OSError):
+            return any(_listens(address) for address in Brokers.from_url(url).hosts)
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=3).close()
+    except OSError:
         return False
     return True
 

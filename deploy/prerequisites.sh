@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs, by apt and only if missing, what pip cannot bring: python3-venv, mmdebstrap, bubblewrap.
+# Installs, by apt and only if missing, what pip cannot bring: python3-venv, mmdebstrap, bubblewrap;
+# and faketime, by which the tests set a clock.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -17,6 +18,7 @@ missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 command -v bwrap >/dev/null || missing+=(bubblewrap)
+command -v faketime >/dev/null || missing+=(faketime)
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi

@@ -118,7 +118,7 @@ def _silent_since(tenure: Tenure, known: Known) -> int | None:
     devices = known.family
     allowed = devices.evaluator.allowed_silence_us(int(devices.interval_s[known.slot]))
     heard = int(devices.evaluator.last_received_us[known.slot])
-    since_us = max(heard, int(devices.registered_us[known.slot]))
+    since_us = max(heard, int(devices.registered_us[known.slot]), tenure.silence_from_us)
     if allowed is None or since_us + allowed >= tenure.caught_up_us:
         return None
     return since_us

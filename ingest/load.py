@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from alerts.rulebook import rule_as_last_known
 from ingest.registry import FAMILY_NAMES, DeviceRows, Elsewhere, Registry
 from ingest.unpack import columns_of, lines_of
 from underfoot.alarms import Condition, SubjectKind
+from underfoot.clock import CLOCK
 from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, microseconds
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -203,4 +203,4 @@ def _load_open(tenure: Tenure) -> None:
 
 def _withdrawn(tenure: Tenure, device_key: int, rule_id: str, before: Condition) -> Transition:
     rule = rule_as_last_known(tenure.connection, rule_id)
-    return withdrawn(device_key, rule, before, time.time_ns() // 1000)
+    return withdrawn(device_key, rule, before, CLOCK.now_us())

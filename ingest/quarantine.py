@@ -72,6 +72,7 @@ def quarantine(connection: Connection, shard: str, rejected: Sequence[Rejected],
         return Kept(0, 0, 0, [])
     again = _rejected_again(connection, shard, rejected)
     known = _known_packets(connection, rejected)
+    suspicious = any(one.arrival.dup for one in rejected)
     fresh: dict[tuple[str, str], list[int]] = defaultdict(list)
     kept: list[int] = []
     duplicates = 0
@@ -85,6 +86,9 @@ def quarantine(connection: Connection, shard: str, rejected: Sequence[Rejected],
         elif one.arrival.dup and (one.arrival.packet_id, _digest(one)) in known:
             duplicates += 1
         else:
+            if suspicious:
+                # What came before the connection was lost may be in one batch with its redelivery.
+                known.add((one.arrival.packet_id, _digest(one)))
             fresh[one.reason.value, one.arrival.source].append(place)
     discarded = 0
     for (reason, source), places in fresh.items():

@@ -17,7 +17,7 @@ from ingest.tenure import TenureLostError
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
-from underfoot.topics import probe_topic
+from underfoot.topics import shard_filter
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _subscribe(
     session = Session(
         settings.require_mqtt(),
         f"underfoot-{shard}",
-        [*plan.filters, probe_topic(shard)],
+        [*plan.filters, shard_filter(shard)],
         keepalive_s=settings.keepalive_s,
         in_flight=settings.in_flight,
         ca_file=settings.mqtt_ca,

@@ -13,10 +13,10 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -26,6 +26,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ingest.arrival import Arrival
 from ingest.packets import ReadAhead, publishes, whole_packet
 from ingest.tenure import TenureLostError
+from underfoot.brokers import Brokers
+from underfoot.clock import CLOCK
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +138,9 @@ class Session:
         surplus: Iterable[str] = (),
         may_serve: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._url = urlsplit(mqtt_url)
+        self._brokers = Brokers.from_url(mqtt_url)
+        # Shards begin at different nodes of a cluster; each takes the next one whenever it has lost its own.
+        self._turn = zlib.crc32(client_id.encode())
         self._filters = list(filters)
         self._surplus = list(surplus)
         self._may_serve = may_serve
@@ -152,9 +156,9 @@ class Session:
             protocol=mqtt.MQTTv311,
             manual_ack=True,
         )
-        if self._url.username:
-            self._client.username_pw_set(unquote(self._url.username), unquote(self._url.password or ""))
-        if self._url.scheme == "mqtts":
+        if self._brokers.username:
+            self._client.username_pw_set(self._brokers.username, self._brokers.password or "")
+        if self._brokers.tls:
             self._client.tls_set(ca_certs=str(ca_file) if ca_file is not None else None)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
@@ -170,6 +174,7 @@ class Session:
         self._received_us = 0
         self._online = False
         self._present = False
+        self._heard_at = 0.0
         self._stop = False
         self._failure: BaseException | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -185,6 +190,11 @@ class Session:
     @property
     def online(self) -> bool:
         return self._online
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are there to be taken."""
+        return len(self._arrivals)
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Arrival]:
         """The next messages: waits up to `wait_s` for a first one, then `linger_s` for company. Empty after `poke`."""
@@ -249,13 +259,15 @@ class Session:
         try:
             pause = 0.1
             while self._serving():
+                host, port = self._brokers.hosts[self._turn % len(self._brokers.hosts)]
                 try:
-                    self._client.connect(self._url.hostname or "", self._port(), self._keepalive_s)
+                    self._client.connect(host, port, self._keepalive_s)
                     pause = 0.1
                     self._serve()
                 except (OSError, ssl.SSLError) as error:
-                    log.warning("broker %s:%s: %s", self._url.hostname, self._port(), error)
+                    log.warning("broker %s:%d: %s", host, port, error)
                 self._online = False
+                self._turn += 1
                 if not self._stop:
                     self._idle(pause)
                     pause = min(pause * 2, 5)
@@ -271,9 +283,6 @@ class Session:
             self._failure = TenureLostError("this process has not reached the database for too long")
             self._stop = True
         return not self._stop
-
-    def _port(self) -> int:
-        return self._url.port or (8883 if self._url.scheme == "mqtts" else 1883)
 
     def _idle(self, seconds: float) -> None:
         """Wait between two attempts, still looking at what we watch."""
@@ -309,7 +318,7 @@ class Session:
         with selectors.DefaultSelector() as selector:
             selector.register(buffered, selectors.EVENT_READ, "socket")
             self._register_others(selector)
-            misc_at = time.monotonic()
+            misc_at = self._heard_at = time.monotonic()
             while self._client.socket() is not None:
                 serving = self._serving()
                 self._send_gathered()
@@ -322,10 +331,15 @@ class Session:
                 selector.modify(buffered, wants, "socket")
                 events = selector.select(1.0)
                 self._look_at_others(events)
+                now = time.monotonic()
                 if any(key.data == "socket" and mask & selectors.EVENT_READ for key, mask in events):
+                    self._heard_at = now
                     self._read(buffered)
-                if time.monotonic() - misc_at > 1:
-                    misc_at = time.monotonic()
+                if now - self._heard_at > 1.5 * self._keepalive_s:
+                    # paho asks after one keepalive of silence, and would give the answer another one.
+                    raise ConnectionError(f"nothing heard for {now - self._heard_at:.0f} s")
+                if now - misc_at > 1:
+                    misc_at = now
                     self._client.loop_misc()
 
     def _read(self, buffered: _BufferedSocket) -> None:
@@ -343,7 +357,7 @@ class Session:
             self._client.loop_read()
             return
         at = 0
-        received_us = max(time.time_ns() // 1000, self._received_us + 1)
+        received_us = max(CLOCK.now_us(), self._received_us + 1)
         while True:
             arrivals, at = publishes(data, at, received_us, self._generation, self._read_ahead)
             if arrivals:

@@ -81,6 +81,7 @@ class Tenure:
     ledger: LedgerView
     codecs: Codecs
     caught_up_us: int
+    silence_from_us: int
     session_alarm_open: bool
     flooding: Flooding = field(default_factory=Flooding)
     sessions: list[bool] = field(default_factory=list)
@@ -161,7 +162,9 @@ def _begin(connection: Connection, shard: str, claim: Claim) -> tuple[int, int]:
 
 def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, epoch: int, stations: Codec) -> Tenure:
     _check(connection, shard, epoch)
-    ((session_known, caught_up_to),) = connection.execute(statement("shard.session_state"), {"shard": shard}).fetchall()
+    ((session_known, caught_up_to, silence_from),) = connection.execute(
+        statement("shard.session_state"), {"shard": shard}
+    ).fetchall()
     install_shipped(connection)
     rules = rules_in_force(connection)
     ledger = LedgerView(shard, Registry(rules))
@@ -178,6 +181,7 @@ def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, 
         ledger=ledger,
         codecs=Codecs(mappings_in_force(connection), stations=stations),
         caught_up_us=microseconds(caught_up_to) if caught_up_to is not None else 0,
+        silence_from_us=microseconds(silence_from) if silence_from is not None else 0,
         session_alarm_open=is_open(connection, SubjectKind.shard, shard_key, "shard.session_lost"),
     )
     load_state(tenure)

@@ -31,11 +31,12 @@ from ingest.tenure import Tenure, TenureLostError, watch_lock
 from ingest.validate import Judged, unknown_ids, validate
 from ingest.whose import Forward
 from underfoot.alarms import Reason, SubjectKind
+from underfoot.clock import CLOCK
 from underfoot.inbox import Message, post_messages
 from underfoot.reports import NO_SEQ, Reports, moment
 from underfoot.settings import Settings
 from underfoot.storage.statements import statement
-from underfoot.topics import probe_topic
+from underfoot.topics import probe_topics, shard_filter
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class Worker:
     def __init__(self, settings: Settings, tenure: Tenure) -> None:
         self._settings = settings
         self._tenure = tenure
-        self._probe_topic = probe_topic(tenure.shard)
+        filters = [*tenure.plan.filters, shard_filter(tenure.shard)]
+        self._proven_us: dict[str, int] = dict.fromkeys(probe_topics(filters), 0)
+        self._probe_mark = secrets.token_hex(4)
+        self._probe_from = 0.0
         self._look_around = threading.Event()
         self._registry_changed = threading.Event()
         self._lost: list[str] = []
@@ -66,7 +70,7 @@ class Worker:
         self._session = Session(
             settings.require_mqtt(),
             f"underfoot-{tenure.shard}",
-            [*tenure.plan.filters, self._probe_topic],
+            filters,
             keepalive_s=settings.keepalive_s,
             in_flight=settings.in_flight,
             ca_file=settings.mqtt_ca,
@@ -94,10 +98,14 @@ class Worker:
                 if self._lost:
                     raise TenureLostError(self._lost[0])
                 now = time.monotonic()
+                if settings.redelivery_s and len(arrivals) + self._session.waiting > settings.in_flight // 4:
+                    self._hold_probes()
                 look_around = self._look_around.is_set() or now - self._looked_at > _LOOK_AROUND_S
                 if arrivals or look_around:
                     self._look_around.clear()
-                    self._looked_at = now if look_around else self._looked_at
+                    if look_around:
+                        self._looked_at = now
+                        CLOCK.look(settings.clock_settles_s)
                     self.commit(arrivals, look_around=look_around)
                     self._session.acknowledge(arrivals)
                 self._probe(now)
@@ -108,9 +116,10 @@ class Worker:
         """One batch, one transaction. When this returns, its messages may be acknowledged."""
         tenure = self._tenure
         connection = tenure.connection
-        probes = [arrival for arrival in arrivals if arrival.topic == self._probe_topic]
-        messages = [arrival for arrival in arrivals if arrival.topic != self._probe_topic] if probes else arrivals
+        probes = [arrival for arrival in arrivals if arrival.topic in self._proven_us]
+        messages = [arrival for arrival in arrivals if arrival.topic not in self._proven_us] if probes else arrivals
         done = _Committed()
+        clock_steps = CLOCK.steps if look_around else CLOCK.noted.get(tenure.shard, 0)
         with connection.transaction():
             tenure.check()
             waiting = inbox.take(tenure) if look_around else inbox.Waiting()
@@ -131,9 +140,11 @@ class Worker:
             # Now, so that the commands are judged by what this batch says; should it fail, so does the tenure.
             self._apply(done)
             if look_around:
+                self._note_steps(clock_steps)
                 self._carry_out_commands(waiting)
             if messages:
                 self._keep_books(messages, len(items) + len(undecodable), done, kept, judged)
+        CLOCK.noted[tenure.shard] = clock_steps
         if waiting.more:
             self._look_around.set()
 
@@ -205,20 +216,35 @@ class Worker:
         )
 
     def _note_probes(self, probes: Sequence[Arrival]) -> None:
-        """Our own probe is back: all that the broker had when it was sent is in this transaction or an earlier one."""
+        """Our own probe is back: all that the broker had for its filter when it was sent is in this transaction or an
+        earlier one. That of the filter which is furthest behind counts."""
         tenure = self._tenure
-        sent = max((sent_us for probe in probes if (sent_us := _sent_us(probe)) is not None), default=None)
-        if sent is None:
+        before = min(self._proven_us.values())
+        for probe in probes:
+            self._proven_us[probe.topic] = max(self._proven_us[probe.topic], self._sent_us(probe))
+        sent = min(self._proven_us.values())
+        if sent == before:
             return
-        now_us = time.time_ns() // 1000
+        now_us = CLOCK.now_us()
         params = {"shard": tenure.shard, "sent_at": moment(sent), "delay_ms": (now_us - sent) / 1000}
         tenure.connection.execute(statement("shard.caught_up"), params)
         tenure.caught_up_us = max(tenure.caught_up_us, sent)
         if tenure.session_alarm_open:
             self._session_alarm(Reason.session_restored, raised=False)
-        ours = any(_epoch(probe) == tenure.epoch for probe in probes)
-        if ours and advance(tenure.connection, tenure.shard, tenure.plan):
+        if advance(tenure.connection, tenure.shard, tenure.plan):
             self._lost.append("districts go to other shards: starting again")
+
+    def _note_steps(self, clock_steps: int) -> None:
+        """Our clock has been set: nobody's silence began before that, and what is caught up is to be proven anew."""
+        tenure = self._tenure
+        if clock_steps == CLOCK.noted.get(tenure.shard, 0):
+            return
+        now_us = CLOCK.now_us()
+        tenure.connection.execute(statement("shard.clock_set"), {"shard": tenure.shard, "now": moment(now_us)})
+        tenure.silence_from_us = now_us
+        tenure.caught_up_us = min(tenure.caught_up_us, now_us)
+        self._proven_us = dict.fromkeys(self._proven_us, 0)
+        self._probe_mark = secrets.token_hex(4)
 
     def _carry_out_commands(self, waiting: inbox.Waiting) -> None:
         """What does not come by MQTT, in its order; each command sees what the one before it has changed."""
@@ -232,7 +258,7 @@ class Worker:
             tenure.session_known = True
         commands = []
         for row in waiting.commands:
-            command = inbox.carry_out(tenure, row, time.time_ns() // 1000)
+            command = inbox.carry_out(tenure, row, CLOCK.now_us())
             Recorder(tenure.connection).record(command.transitions, command.actor)
             put_conditions(tenure.connection, tenure.shard, command.outcomes)
             for evaluator, outcome in command.outcomes:
@@ -248,7 +274,7 @@ class Worker:
             tenure.rules["shard.session_lost"],
             reason,
             raised=raised,
-            at_us=time.time_ns() // 1000,
+            at_us=CLOCK.now_us(),
             detail=tenure.shard,
         )
         Recorder(tenure.connection).record([transition])
@@ -286,14 +312,32 @@ class Worker:
             devices.evaluator.waits_for_silence for devices in self._tenure.registry.families.values()
         )
         interval = min(self._settings.probe_interval_s, 1.0) if waiting else self._settings.probe_interval_s
-        if self._session.online and now - self._probed_at >= interval:
+        if self._session.online and now >= self._probe_from and now - self._probed_at >= interval:
             self._probed_at = now
-            probe = {"sent_us": time.time_ns() // 1000, "epoch": self._tenure.epoch}
-            self._session.publish(self._probe_topic, orjson.dumps(probe))
+            payload = orjson.dumps({"sent_us": CLOCK.now_us(), "mark": self._probe_mark})
+            for topic in self._proven_us:
+                self._session.publish(topic, payload)
+
+    def _hold_probes(self) -> None:
+        """What a probe proves holds as long as the broker keeps the order. NATS keeps back what was unacknowledged on
+        the connection before, and what it could not send since its window was full, for as long as its ack_wait."""
+        self._probe_mark = secrets.token_hex(4)
+        self._probe_from = time.monotonic() + self._settings.redelivery_s
+
+    def _sent_us(self, probe: Arrival) -> int:
+        """When we sent it. 0 where somebody else has, or we did on an earlier connection: what was unacknowledged then
+        may come after it."""
+        try:
+            sent, mark = (orjson.loads(probe.payload)[name] for name in ("sent_us", "mark"))
+        except (ValueError, TypeError, KeyError):
+            return 0
+        ours = mark == self._probe_mark and isinstance(sent, int)
+        return sent if ours and 0 <= probe.received_us - sent < 7 * 86_400_000_000 else 0
 
     # called from the MQTT loop's thread -----------------------------------------------------------------------------
 
     def _on_session(self, present: bool) -> None:
+        self._hold_probes()
         self._sessions.append(present)
         self._look_around.set()
         self._session.poke()
@@ -329,21 +373,3 @@ def _understood(messages: Sequence[Arrival], judged: Judged) -> set[int]:
 
 def _quarantine_key(arrival: Arrival) -> int | None:
     return arrival.origin.quarantine_key if arrival.origin is not None else None
-
-
-def _sent_us(probe: Arrival) -> int | None:
-    """When we sent it; None where somebody else has written to our topic."""
-    try:
-        sent = orjson.loads(probe.payload)["sent_us"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return sent if isinstance(sent, int) and 0 <= probe.received_us - sent < 7 * 86_400_000_000 else None
-
-
-def _epoch(probe: Arrival) -> int | None:
-    """The tenure that sent it."""
-    try:
-        epoch = orjson.loads(probe.payload)["epoch"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return epoch if isinstance(epoch, int) else None

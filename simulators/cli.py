@@ -185,6 +185,9 @@ def simulate_load(
     devices: Annotated[
         int, typer.Option(min=1, help="How many devices: the first of the ledger, or of a made-up city without one.")
     ] = 600,
+    garbage: Annotated[
+        float, typer.Option(help="Share of all messages that is no report, sent beside them: 0.5 for as much again.")
+    ] = 0.0,
     seed: _Seed = 1,
     connections: _Connections = 8,
     window: Annotated[
@@ -204,11 +207,11 @@ def simulate_load(
                 raise LoadError("reports: say how many, or give --rate (and --seconds)")
             reports = max(round(rate * seconds), 1)
         roster = _load_roster(ledger, devices, seed)
-        plan = Load(reports, rate, seed)
+        plan = Load(reports, rate, seed, garbage)
         _writable(summary)
         with closing(Publisher(_broker(mqtt), connections=connections, window=window, name="load")) as publisher:
             publisher.open()
-            with _count_progress(reports) as show:
+            with _count_progress(reports + plan.garbage_before(reports)) as show:
                 result = run_load(plan, roster, publisher, stop=stop, on_progress=show)
         _deliver({"devices": len(roster), "rate": rate, **asdict(result)}, summary, as_json)
     if result.unacknowledged:

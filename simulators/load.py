@@ -35,26 +35,35 @@ class LoadError(ValueError):
 
 @dataclass(frozen=True)
 class Load:
-    """`reports` in all, by the devices in turn; `rate` a second, or None: as fast as they are taken."""
+    """`reports` in all, by the devices in turn; `rate` a second, or None: as fast as they are taken. Between them goes
+    garbage, so much that it is this share of all messages."""
 
     reports: int
     rate: float | None = None
     seed: int = 1
+    garbage: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.reports <= 1_000_000_000:
             raise LoadError(f"reports: {self.reports}; 1 to 1000000000")
         if self.rate is not None and not 0 < self.rate <= 1_000_000:
             raise LoadError(f"rate: {self.rate}; above 0, to 1000000")
+        if not 0 <= self.garbage < 1:
+            raise LoadError(f"garbage: {self.garbage}; from 0 to below 1")
+
+    def garbage_before(self, number: int) -> int:
+        """How many pieces of it precede that report."""
+        return int(number * self.garbage / (1 - self.garbage) + 1e-9)
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`sent` were acknowledged, all distinct. `began_at` is the moment of the first byte, in seconds since 1970;
-    `puback_ms`: from writing to acknowledgement."""
+    """`sent` were acknowledged, all distinct; of what was sent, `garbage` were no reports. `began_at` is the moment of
+    the first byte, in seconds since 1970; `puback_ms`: from writing to acknowledgement."""
 
     began_at: float
     sent: int
+    garbage: int
     unacknowledged: int
     resent: int
     reconnects: int
@@ -82,8 +91,25 @@ class _Encoder:
                 pools[kind] = [orjson.dumps(made.report(DRY, {}, 1.0)) + b"}" for _ in range(_VARIANTS)]
             self.values.append(pools[kind])
         self.first_seq = int(time.time() * 100)
+        self.load = load
 
-    def encode(self, number: int, ts_ms: int) -> tuple[int, Frame]:
+    def encode(self, number: int, ts_ms: int) -> Sequence[tuple[int, Frame]]:
+        """That report, and the garbage before it."""
+        report = self._report(number, ts_ms)
+        if not self.load.garbage:
+            return (report,)
+        pieces = range(self.load.garbage_before(number), self.load.garbage_before(number + 1))
+        return (*map(self._garbage, pieces), report)
+
+    def _garbage(self, piece: int) -> tuple[int, Frame]:
+        """Broken off from a device of the ledger, or sound from one that nobody knows."""
+        lane, topic = self.devices[piece % len(self.devices)]
+        if piece % 2:
+            return lane, frame(topic, b'{"seq":%d,"values":{"tilt_deg":1' % piece)
+        base, _, last = topic.rpartition(b"/")
+        return lane, frame(b"%b-nobody/%b" % (base, last), b'{"seq":%d,"values":{}}' % piece)
+
+    def _report(self, number: int, ts_ms: int) -> tuple[int, Frame]:
         turn, place = divmod(number, len(self.devices))
         lane, topic = self.devices[place]
         values = self.values[place][(turn + place) % _VARIANTS]
@@ -109,7 +135,7 @@ def run_load(
     else:
         first_ts_ms, last_ts_ms = run.at_rate(encoder, load.reports, load.rate)
     run.drain(5.0 if run.stop.is_set() else drain_s)
-    return run.result(first_ts_ms, last_ts_ms)
+    return run.result(first_ts_ms, last_ts_ms, load.garbage_before(load.reports))
 
 
 class _Run:
@@ -134,7 +160,8 @@ class _Run:
         first_ts_ms = int(time.time() * 1000) - rounds  # a millisecond a round: distinct, and never in the future
 
         def encoded(numbers: range) -> Iterator[tuple[int, Frame]]:
-            return (encoder.encode(number, first_ts_ms + number // devices) for number in numbers)
+            for number in numbers:
+                yield from encoder.encode(number, first_ts_ms + number // devices)
 
         beforehand = min(reports, _ENCODED_BEFOREHAND)
         ready = list(encoded(range(beforehand)))
@@ -165,8 +192,8 @@ class _Run:
             if due > number:
                 self.behind_s = max(self.behind_s, now_s - number / rate)
             for each in range(number, due):
-                lane, ready = encoder.encode(each, first_ts_ms + int(each * 1000 / rate))
-                self.publisher.offer(lane, ready)
+                for lane, ready in encoder.encode(each, first_ts_ms + int(each * 1000 / rate)):
+                    self.publisher.offer(lane, ready)
             number = due
             self.turn(min(max(number / rate - (time.monotonic() - self.began), 0.0), _TURN_S))
         return first_ts_ms, first_ts_ms + int((number - 1) * 1000 / rate)
@@ -189,11 +216,12 @@ class _Run:
         if self.on_progress is not None:
             self.on_progress(self.sent)
 
-    def result(self, first_ts_ms: int, last_ts_ms: int) -> LoadResult:
+    def result(self, first_ts_ms: int, last_ts_ms: int, garbage: int) -> LoadResult:
         seconds = max(self.ended - self.began, 1e-9)
         return LoadResult(
             began_at=self.began_at,
             sent=self.sent,
+            garbage=garbage,
             unacknowledged=self.publisher.in_flight + self.publisher.waiting,
             resent=self.resent,
             reconnects=self.publisher.reconnects,

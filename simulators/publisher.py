@@ -27,12 +27,17 @@ _LONGEST_RETRY_S = 2.0
 @dataclass(eq=False)
 class _Lane:
     connection: Connection
+    brokers: list[Broker]
     retry_at: float = 0.0
     retry_s: float = _FIRST_RETRY_S
 
     @property
     def up(self) -> bool:
         return self.connection.socket is not None
+
+    def take_another_node(self) -> None:
+        """Of a cluster: the next one. What is in flight goes again there."""
+        self.connection.broker = self.brokers[(self.brokers.index(self.connection.broker) + 1) % len(self.brokers)]
 
 
 class Publisher:
@@ -43,10 +48,18 @@ class Publisher:
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections: {connections}; at least 1")
-        broker = Broker.from_url(url)
+        brokers = Broker.all_from_url(url)
         unique = secrets.token_hex(4)  # two fleets at once must not take each other's sessions
         self._lanes = [
-            _Lane(Connection(broker, f"underfoot-{name}-{unique}-{number}", window=window, keepalive_s=keepalive_s))
+            _Lane(
+                Connection(
+                    brokers[number % len(brokers)],
+                    f"underfoot-{name}-{unique}-{number}",
+                    window=window,
+                    keepalive_s=keepalive_s,
+                ),
+                brokers,
+            )
             for number in range(connections)
         ]
         self._selector = selectors.DefaultSelector()
@@ -55,11 +68,15 @@ class Publisher:
     def open(self) -> None:
         """Connect all, or say why not: a fleet that cannot begin should not pretend to."""
         for lane in self._lanes:
-            try:
-                lane.connection.open(_CONNECT_TIMEOUT_S)
-            except OSError as error:
-                broker = lane.connection.broker
-                raise WireError(f"no MQTT broker answers at {broker.host}:{broker.port}: {error}") from error
+            for left in reversed(range(len(lane.brokers))):
+                try:
+                    lane.connection.open(_CONNECT_TIMEOUT_S)
+                    break
+                except OSError as error:
+                    if not left:
+                        broker = lane.connection.broker
+                        raise WireError(f"no MQTT broker answers at {broker.host}:{broker.port}: {error}") from error
+                    lane.take_another_node()
             self._watch(lane)
 
     def lane_of(self, device_id: str) -> int:
@@ -150,6 +167,7 @@ class Publisher:
             lane.retry_at = time.monotonic() + lane.retry_s
             lane.retry_s = min(lane.retry_s * 2, _LONGEST_RETRY_S)
             log.debug("%s: the broker does not answer: %s", lane.connection.client_id, error)
+            lane.take_another_node()
             return
         lane.retry_s = _FIRST_RETRY_S
         self.reconnects += 1
@@ -161,6 +179,7 @@ class Publisher:
         )
         self._unwatch(lane)
         lane.connection.lose()
+        lane.take_another_node()
         lane.retry_at = time.monotonic() + lane.retry_s
 
     def _watch(self, lane: _Lane) -> None:

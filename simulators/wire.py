@@ -14,7 +14,8 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+
+from underfoot.brokers import Brokers
 
 _CONNACK_REFUSALS = {
     1: "it does not speak MQTT 3.1.1",
@@ -80,7 +81,7 @@ def _remaining_length(length: int) -> bytes:
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the broker is, from a URL like mqtt://user:password@host:1883."""
+    """Where a broker is, or one node of it."""
 
     host: str
     port: int
@@ -89,18 +90,13 @@ class Broker:
     password: str | None
 
     @classmethod
-    def from_url(cls, url: str) -> Broker:
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise WireError(f"{url!r} is no broker's URL: write it like mqtt://user:password@host:1883")
-        tls = parts.scheme == "mqtts"
-        return cls(
-            host=parts.hostname,
-            port=parts.port or (8883 if tls else 1883),
-            tls=tls,
-            username=unquote(parts.username) if parts.username is not None else None,
-            password=unquote(parts.password) if parts.password is not None else None,
-        )
+    def all_from_url(cls, url: str) -> list[Broker]:
+        """One, or the nodes of a cluster."""
+        try:
+            found = Brokers.from_url(url)
+        except ValueError as error:
+            raise WireError(f"{url!r} is no broker's URL: {error}") from error
+        return [cls(host, port, found.tls, found.username, found.password) for host, port in found.hosts]
 
     def connect(self, timeout_s: float) -> socket.socket:
         raw = socket.create_connection((self.host, self.port), timeout=timeout_s)

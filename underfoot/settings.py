@@ -17,6 +17,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from underfoot.brokers import Brokers
+
 Origin = Literal["environment", "file", "local stack", "default"]
 
 
@@ -34,6 +36,13 @@ def _with_commas(value: object) -> object:
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
+def _check_brokers(value: object) -> object:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        Brokers.from_url(text)
+    return value
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 ShardNames = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], ...],
@@ -42,7 +51,7 @@ ShardNames = Annotated[
     Field(min_length=1),
 ]
 DatabaseUrl = Annotated[SecretStr, _url(("postgresql", "postgres"), "postgresql://user:password@host:5432/underfoot")]
-MqttUrl = Annotated[SecretStr, _url(("mqtt", "mqtts"), "mqtt://user:password@host:1883")]
+MqttUrl = Annotated[SecretStr, BeforeValidator(_check_brokers)]
 HttpUrl = Annotated[str, _url(("http", "https"), "http://host:3000")]
 
 
@@ -100,7 +109,9 @@ class Settings(BaseSettings):
         None, description="TimescaleDB, as a postgresql:// URL. Unset: the local stack's, started by `underfoot up`"
     )
     mqtt_url: MqttUrl | None = Field(
-        None, description="MQTT broker, as an mqtt:// or mqtts:// URL. Unset: the local stack's"
+        None,
+        description="MQTT broker, as an mqtt:// or mqtts:// URL; of a cluster, several hosts with commas between."
+        " Unset: the local stack's",
     )
     mqtt_ca: Path | None = Field(
         None,
@@ -196,6 +207,19 @@ class Settings(BaseSettings):
     )
     stations_stay_online: bool = Field(
         True, description="Acknowledge SL 651 stations with ESC (stay on line) rather than EOT (done)"
+    )
+    redelivery_s: float = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="How long the broker may keep back what was unacknowledged on the connection before, or did not fit"
+        " into its window (NATS: its ack_wait; mosquitto, EMQX: 0). Nothing counts as caught up before (seconds)",
+    )
+    clock_settles_s: float = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="How long the machine's clock must have been set back before ingest follows it (seconds)",
     )
     timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
     offline_check_interval_s: float = Field(

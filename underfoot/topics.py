@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 ROOT = "underfoot/v1"
@@ -89,6 +89,32 @@ def filters_of(districts: Collection[str] | None) -> list[str]:
     return [each.replace("+", district, 1) for district in sorted(districts) for each in everywhere]
 
 
-def probe_topic(shard: str) -> str:
-    """Where a shard publishes its probe to itself. No device's topic has this shape."""
-    return f"{ROOT}/shard/{shard}/probe"
+_PROBE_LEVEL = "~probe"
+"""No id may have a tilde."""
+
+
+def probe_topics(filters: Iterable[str]) -> list[str]:
+    """Where a shard publishes its probes to itself: a topic for each of its filters, which matches that filter and none
+    of a device's. A broker may keep a queue for each subscription: a probe proves only what came by the same one.
+
+    A filter without a wildcard has none."""
+    return [
+        "/".join(_PROBE_LEVEL if level in ("+", "#") else level for level in topic_filter.split("/"))
+        for topic_filter in filters
+        if not {"+", "#"}.isdisjoint(topic_filter.split("/"))
+    ]
+
+
+def shard_filter(shard: str) -> str:
+    """What a shard's session is subscribed to beside what it takes reports by, so that it has a probe even then when it
+    takes none: its last district has gone to another shard."""
+    return f"{ROOT}/shard/{shard}/+"
+
+
+PROBE_FILTERS = (
+    f"{ROOT}/+/{_PROBE_LEVEL}/{_PROBE_LEVEL}/report",
+    f"{ROOT}/+/{_PROBE_LEVEL}/{_PROBE_LEVEL}/cbor",
+    f"{ROOT}/+/gateway/{_PROBE_LEVEL}/batch",
+    f"{ROOT}/shard/+/{_PROBE_LEVEL}",
+)
+"""The probes' topics but for those of mappings, whatever the shard and its districts."""

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import alerts, ingest, registry, stations, workers
+from tests.benchmarks import alerts, flood, ingest, registry, stations, workers
 from tests.benchmarks.figures import Figure, show, write
 
 GROUPS: dict[str, Callable[[], list[Figure]]] = {
     "ingest": ingest.figures,
     "workers": workers.figures,
     "registry": registry.figures,
+    "flood": flood.figures,
     "stations": stations.figures,
     "alerts": alerts.figures,
 }

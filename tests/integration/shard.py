@@ -22,7 +22,6 @@ from ingest.decode import read_ahead
 from ingest.tenure import Tenure, hold
 from ingest.worker import Worker
 from underfoot.settings import Settings
-from underfoot.topics import probe_topic
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -107,9 +106,11 @@ class Shard:
         self.now_us += 1
         return arrival._replace(dup=True, received_us=self.now_us, generation=arrival.generation + 1)
 
-    def probe(self, sent_us: int | None = None) -> Arrival:
+    def probe(self, sent_us: int | None = None) -> list[Arrival]:
+        """The worker's probe comes back, by each of its filters."""
         sent = self.now_us if sent_us is None else sent_us
-        return self.message(probe_topic("main"), json.dumps({"sent_us": sent}).encode())
+        payload = json.dumps({"sent_us": sent, "mark": self.worker._probe_mark}).encode()
+        return [self.message(topic, payload) for topic in self.worker._proven_us]
 
     def commit(self, *arrivals: Arrival, look_around: bool = False) -> None:
         self.worker.commit(arrivals, look_around=look_around)
@@ -119,7 +120,7 @@ class Shard:
 
     def catch_up(self) -> None:
         """A probe comes back: all until now is committed."""
-        self.commit(self.probe())
+        self.commit(*self.probe())
 
     # what is in the database ----------------------------------------------------------------------------------------
 

@@ -116,6 +116,22 @@ def test_a_district_moves_only_step_by_step(shard: Shard, operator: Connection) 
     assert shard.one("SELECT count(*) FROM audit WHERE action = 'shard.divide'")["count"] == 1
 
 
+def test_a_shard_gives_its_last_district_away_and_still_says_how_far_it_is(shard: Shard, operator: Connection) -> None:
+    ran_once(shard)
+    shard.restart()
+    assert redivide(operator, {"410502": "north"}, actor="test").begun == ["410502"]
+    subscribe(shard, "north")
+    for expected in ("main", "north"):
+        shard.restart()
+        shard.catch_up()
+        assert place(shard, "C-1") == expected
+    shard.restart()
+    assert not any("410502" in topic_filter for topic_filter in shard.tenure.plan.filters)
+    before = shard.one("SELECT caught_up_to FROM shards WHERE shard = 'main'")["caught_up_to"]
+    shard.catch_up()
+    assert shard.one("SELECT caught_up_to FROM shards WHERE shard = 'main'")["caught_up_to"] > before
+
+
 def test_who_registers_devices_holds_a_hand_over_up_and_no_report(shard: Shard, operator: Connection) -> None:
     register(shard, "C-90", "410503")
     ran_once(shard)

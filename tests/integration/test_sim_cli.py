@@ -26,7 +26,7 @@ from simulators.wire import Broker
 
 def wait_for_a_report(url: str) -> None:
     came = threading.Event()
-    broker = Broker.from_url(url)
+    broker = Broker.all_from_url(url)[0]
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda *_: came.set()
     client.connect(broker.host, broker.port)

@@ -45,7 +45,7 @@ class Subscriber:
     """Counts what comes, on a session that survives the broker."""
 
     def __init__(self, url: str) -> None:
-        broker = Broker.from_url(url)
+        broker = Broker.all_from_url(url)[0]
         self.got: Counter[tuple[str, bytes]] = Counter()
         self.subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "counter", clean_session=False, protocol=mqtt.MQTTv311)

@@ -85,7 +85,7 @@ def test_nobody_is_offline_for_our_own_outage(shard: Shard, timers: Connection) 
         # Received only now, but what the queue held is stored before the probe that was sent after it.
         shard.commit(arrival._replace(received_us=shard.now_us))
         assert look(shard, timers) == 0
-    shard.commit(*waiting[-2:], probe)
+    shard.commit(*waiting[-2:], *probe)
     assert look(shard, timers) == 0
     assert offline(shard) == []
 
@@ -200,7 +200,7 @@ def test_timers_wait_out_the_databases_absence(shard: Shard) -> None:
         for device_id in ("C-1", "C-2"):
             shard.commit(shard.says(device_id, {"tilt_deg": 23.0}))
             shard.wait(4 * SECOND)
-            shard.commit(shard.says("U-1", {"running": True}), shard.probe())
+            shard.commit(shard.says("U-1", {"running": True}), *shard.probe())
             end = time.monotonic() + 10
             while f"cover.tilt of {device_id}" not in {f"cover.tilt of {d}" for d in tilted(shard)}:
                 assert time.monotonic() < end

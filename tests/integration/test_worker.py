@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -262,7 +263,7 @@ def test_contrary_report_in_the_same_batch_as_the_timer(shard: Shard) -> None:
     shard.wait(4 * SECOND)
     shard.catch_up()
     assert timers(shard) == 1
-    shard.commit(shard.says("C-1", {"tilt_deg": 3.0}), shard.probe(), look_around=True)
+    shard.commit(shard.says("C-1", {"tilt_deg": 3.0}), *shard.probe(), look_around=True)
     assert shard.open() == {}
     assert shard.rows("SELECT * FROM conditions") == []
     assert list(shard.tenure.registry.families["cover"].evaluator.unsettled()) == []
@@ -294,15 +295,20 @@ def test_offline_ends_with_the_next_report_even_over_a_restart(shard: Shard) -> 
     assert shard.open() == {}
 
 
+NOT_OURS: tuple[dict[str, Any], ...] = ({"sent_us": "now"}, {"sent_us": None}, {"mark": "00000000"}, {"mark": None})
+
+
 def test_probe_of_somebody_else_proves_nothing(shard: Shard) -> None:
-    for payload in (b"{", b"[]", b'{"sent_us": "now"}', b'{"sent_us": null}', b"{}", b"7"):
-        shard.commit(shard.message("underfoot/v1/shard/main/probe", payload))
-    shard.commit(shard.probe(shard.now_us + 6 * DAY), shard.probe(shard.now_us - 8 * DAY))
+    ours = json.loads(shard.probe()[0].payload)
+    for payload in (b"{", b"[]", b"{}", b"7", *(json.dumps(ours | more) for more in NOT_OURS)):
+        made = payload if isinstance(payload, bytes) else payload.encode()
+        shard.commit(shard.message("underfoot/v1/~probe/~probe/~probe/report", made))
+    shard.commit(*shard.probe(shard.now_us + 6 * DAY), *shard.probe(shard.now_us - 8 * DAY))
     assert shard.one("SELECT caught_up_to FROM shards")["caught_up_to"] is None
-    shard.commit(shard.probe(shard.now_us - SECOND), shard.probe(shard.now_us - 5 * SECOND))
+    shard.commit(*shard.probe(shard.now_us - SECOND), *shard.probe(shard.now_us - 5 * SECOND))
     caught_up = shard.one("SELECT caught_up_to FROM shards")["caught_up_to"].timestamp()
     assert caught_up == pytest.approx(shard.now_us / 1e6 - 1, abs=0.1)
-    shard.commit(shard.probe(shard.now_us - HOUR))
+    shard.commit(*shard.probe(shard.now_us - HOUR))
     assert shard.one("SELECT caught_up_to FROM shards")["caught_up_to"].timestamp() == caught_up, "it never goes back"
 
 
@@ -555,7 +561,7 @@ def test_second_tenure_fences_off_the_first(shard: Shard) -> None:
         assert second is not None
         assert second.epoch == shard.tenure.epoch + 1
         with pytest.raises(TenureLostError, match="epoch"):
-            shard.commit(shard.says("C-1", {"open": False}), shard.probe(), look_around=True)
+            shard.commit(shard.says("C-1", {"open": False}), *shard.probe(), look_around=True)
         assert (shard.books(), shard.open()) == (before, {"cover.open": 4})
         assert shard.one("SELECT count(*) FROM report_cover")["count"] == 1
         assert shard.one("SELECT caught_up_to FROM shards")["caught_up_to"] is None

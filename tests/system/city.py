@@ -90,7 +90,12 @@ class City:
 
     @property
     def broker_port(self) -> int:
-        return int(self.mqtt_url.rpartition(":")[2])
+        return self.broker_ports[0]
+
+    @property
+    def broker_ports(self) -> list[int]:
+        """All on this machine; several where the broker is a cluster."""
+        return [int(address.rpartition(":")[2]) for address in self.mqtt_url.split(",")]
 
     # the database, as psycopg sees it -------------------------------------------------------------------------------
 

@@ -96,6 +96,28 @@ def the_alarms_are_right(city: City, sent: Sent) -> None:
     )
 
 
+def the_final_alarms_are_right(city: City, sent: Sent) -> None:
+    """What is open in the end is what the fleet's hazards mean, and nothing else: whatever came late meanwhile."""
+    open_now = city.rows(
+        "SELECT d.device_id, al.rule_id, e.severity FROM episodes e JOIN alarms al USING (alarm_key)"
+        " JOIN devices d USING (device_key) WHERE e.cleared_at IS NULL AND al.rule_id NOT LIKE '%%.offline'"
+    )
+    expected = {(e.device_id, e.rule_id, e.severity) for e in sent.episodes if e.open}
+    assert len(open_now) == len(set(open_now))
+    assert set(open_now) == expected, f"missing {expected - set(open_now)}, more {set(open_now) - expected}"
+
+
+def nobody_was_called_offline(city: City, sent: Sent) -> None:
+    """No cover while it went on reporting: what it said waited for us, or was on its way."""
+    called = city.rows(
+        "SELECT d.device_id, e.raised_at FROM episodes e JOIN alarms al USING (alarm_key) JOIN devices d"
+        " USING (device_key) WHERE al.rule_id LIKE '%%.offline' AND e.raised_at < to_timestamp(%s)"
+        " AND EXISTS (SELECT FROM report_cover r WHERE r.device_key = d.device_key AND r.received_at < e.raised_at)",
+        sent.last_at,
+    )
+    assert called == [], f"{len(called)} devices, e.g. {called[:3]}"
+
+
 def the_record_is_whole(city: City) -> None:
     """One open episode per subject and rule; transitions without a gap; each episode begins and ends in them."""
     double = city.rows(

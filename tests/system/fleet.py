@@ -49,6 +49,7 @@ class Sent:
     reports: set[int] = field(default_factory=set)
     refused: set[bytes] = field(default_factory=set)
     repeats: int = 0
+    last_at: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
 
 
@@ -84,6 +85,9 @@ _PLAIN, _COUNTING, _CLOCKLESS, _STEPPED, _WANDERING = (
     _COVERS[44:50],
     _COVERS[50:],
 )
+STEADY = (*_PLAIN, *_COUNTING, *_CLOCKLESS, *_STEPPED)
+"""Covers that are heard of again and again: at 300 messages a second each some 3 times a second."""
+
 _STEP_MS = 8 * 3_600_000
 _ANALOGUE = DEVICES["rain"] + DEVICES["pipe"]
 
@@ -102,6 +106,7 @@ class Fleet:
         self._open: dict[tuple[str, str], Episode] = {}
         self._memory: list[Message] = []
         self._clockless = True
+        self._settled = False
 
     def clocks_only(self) -> None:
         """From now on every report has a time that can be trusted."""
@@ -120,7 +125,22 @@ class Fleet:
             made = self._wanderer()
         else:
             made = self._single()
+        return self._counted(made)
+
+    def last_words(self) -> list[Message]:
+        """Each device says once more how things are, at the right time: nobody is left in doubt."""
+        self._settled = True
+        made = []
+        for device_id in itertools.chain.from_iterable(DEVICES.values()):
+            body = self._report(device_id)
+            if device_id in _STEPPED:
+                body["ts"] = self._tick(device_id)
+            made.append(self._counted(Message(topic(device_id), encoded(body))))
+        return made
+
+    def _counted(self, made: Message) -> Message:
         self.sent.messages += 1
+        self.sent.last_at = time.time()
         return made
 
     # what a decent device sends -------------------------------------------------------------------------------------
@@ -153,6 +173,8 @@ class Fleet:
     def _values(self, device_id: str, at_ms: int | None) -> _Values:
         family = device_id.partition("-")[0]
         draw = self._random
+        if device_id in _WANDERING:
+            return {"open": False, "tilt_deg": 1.0}
         if family == "cover":
             opened = self._state(device_id, "cover.open", 4, at_ms, often=0.15)
             return {"open": opened, "tilt_deg": 80.0 if opened else 1.0, "battery_v": 3.6}
@@ -169,7 +191,7 @@ class Fleet:
     def _state(self, device_id: str, rule_id: str, severity: int, at_ms: int | None, *, often: float) -> bool:
         """A hazard that comes and goes at once: its rule has no delay and no dead band."""
         open_one = self._open.get((device_id, rule_id))
-        if self._random.random() >= often:
+        if self._settled or self._random.random() >= often:
             return open_one is not None
         if open_one is not None:
             open_one.open = False
@@ -181,7 +203,8 @@ class Fleet:
 
     def _depth(self, device_id: str, at_ms: int | None) -> int:
         """Water that only rises, so that one episode grows worse."""
-        depth = min(self._depth_cm.get(device_id, 0) + self._random.choice((0, 0, 0, 2)), 60)
+        rise = 0 if self._settled else self._random.choice((0, 0, 0, 2))
+        depth = min(self._depth_cm.get(device_id, 0) + rise, 60)
         self._depth_cm[device_id] = depth
         severity = max((rank for limit, rank in DEPTHS_CM if depth >= limit), default=0)
         open_one = self._open.get((device_id, "road.ponding"))

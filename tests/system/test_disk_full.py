@@ -20,6 +20,7 @@ from tests.system.fleet import Fleet
 from tests.system.installation import COMMAND, Installation, ports_to_keep
 from tests.system.platform import SINK, add_platform_sink
 from tests.system.publisher import load
+from tests.system.verdict import INGEST_MB, Endures, all_is_well, silence_is_noticed
 
 _MOUNT = """
 set -e
@@ -98,21 +99,13 @@ def on_a_small_disk(installation: Installation, folder: str, room_kb: int) -> It
         disk.close()
 
 
-def all_is_well(city: City, fleet: Fleet) -> None:
-    city.caught_up(seconds=120)
-    evidence.everything_is_kept(city, fleet.sent)
-    evidence.the_books_balance(city, fleet.sent)
-    evidence.the_alarms_are_right(city, fleet.sent)
-    evidence.the_record_is_whole(city)
-    assert evidence.everything_is_owed(city, SINK) > 10
-
-
 def test_no_room_for_rows(installation: Installation) -> None:
     """The server refuses what needs room, and lives on: ingest tries again until there is some."""
     with on_a_small_disk(installation, "base", 24_000) as (city, disk):
         add_platform_sink(city, SINK, "http://127.0.0.1:9/events")
         fleet = Fleet(seed=8)
-        ingest = city.start_ingest()
+        silence_is_noticed(city, 4)
+        endures = [Endures(city.start_ingest(), INGEST_MB)]
         with load(city, fleet.message, 600):
             until(lambda: evidence.stored_rows(city) > 500, "load under way")
             disk.fill()
@@ -120,8 +113,7 @@ def test_no_room_for_rows(installation: Installation) -> None:
             full_at = evidence.stored_rows(city)
             disk.make_room()
             until(lambda: evidence.stored_rows(city) > full_at + 500, "recovery by itself")
-        assert ingest.poll() is None
-        all_is_well(city, fleet)
+        all_is_well(city, fleet, endures=endures)
 
 
 @pytest.mark.long
@@ -130,7 +122,8 @@ def test_no_room_for_the_servers_log(installation: Installation) -> None:
     with on_a_small_disk(installation, "pg_wal", 20_000) as (city, disk):
         add_platform_sink(city, SINK, "http://127.0.0.1:9/events")
         fleet = Fleet(seed=9)
-        ingest = city.start_ingest()
+        silence_is_noticed(city, 4)
+        endures = [Endures(city.start_ingest(), INGEST_MB)]
         with load(city, fleet.message, 300):
             until(lambda: evidence.stored_rows(city) > 500, "load under way")
             disk.fill()
@@ -140,8 +133,7 @@ def test_no_room_for_the_servers_log(installation: Installation) -> None:
             installation.stop_server("postgres")
             disk.start_server()
             city.caught_up(seconds=90)
-        assert ingest.poll() is None
-        all_is_well(city, fleet)
+        all_is_well(city, fleet, endures=endures)
 
 
 def _writes(city: City) -> bool:

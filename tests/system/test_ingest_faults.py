@@ -5,13 +5,10 @@ Nothing that the broker had acknowledged is lost, and nobody has to help.
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,47 +18,11 @@ from tests.system.city import DEVICES, LONG, City, until
 from tests.system.fleet import Fleet, encoded, now_ms, report
 from tests.system.fleet import Message as Sent
 from tests.system.platform import SINK, add_platform_sink, deliver_quickly, everything_is_delivered, standing_in
-from tests.system.publisher import load, publishing, send
+from tests.system.publisher import load, probes_of, publishing, send
+from tests.system.verdict import ALERTS_MB, INGEST_MB, Endures, all_is_well, silence_is_noticed
 
-_MB = 1024 * 1024
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that the process occupies."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found is not None, f"process {pid} has no memory any more"
-    return int(found[1]) * 1024
-
-
-@contextmanager
-def watching_memory(pid: int, allowed: int) -> Iterator[None]:
-    """Inside the block the process never occupies more than `allowed` bytes above what it did at first."""
-    before = most = resident(pid)
-    over = threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not over.wait(0.1):
-            most = max(most, resident(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-    assert most - before < allowed, f"from {before // _MB} to {most // _MB} MB"
-
-
-def all_is_well(city: City, fleet: Fleet, *, resent: bool = False) -> None:
-    """`resent`: the fleet itself had to send messages again, so that some really came twice."""
-    city.caught_up(seconds=120)
-    evidence.everything_is_kept(city, fleet.sent, resent=resent)
-    evidence.the_books_balance(city, fleet.sent, resent=resent)
-    evidence.the_alarms_are_right(city, fleet.sent)
-    evidence.the_record_is_whole(city)
-    assert evidence.everything_is_owed(city, SINK) > 10
+SILENCE_S = 4
+"""At the rates of these tests no device is silent for longer, but through our fault."""
 
 
 @pytest.fixture
@@ -79,21 +40,21 @@ def test_the_database_is_stopped(city: City, seconds: float, per_second: int) ->
     deliver_quickly(city)
     with standing_in(city) as platform:
         fleet = Fleet(seed=4)
-        ingest, alerts = city.start_ingest(), city.start("alerts")
+        alerts = silence_is_noticed(city, SILENCE_S)
+        endures = [Endures(city.start_ingest(), INGEST_MB), Endures(alerts, ALERTS_MB)]
         with load(city, fleet.message, per_second):
             until(lambda: evidence.stored_rows(city) > 500, "load under way")
-            with watching_memory(ingest.pid, 100 * _MB), watching_memory(alerts.pid, 50 * _MB):
-                city.installation.stop_server("postgres")
-                time.sleep(seconds)  # the fault itself
-                city.installation.start_server("postgres")
-                city.caught_up(seconds=90)
-        assert (ingest.poll(), alerts.poll()) == (None, None), "one did not outlive its database"
-        all_is_well(city, fleet)
+            city.installation.stop_server("postgres")
+            time.sleep(seconds)  # the fault itself
+            city.installation.start_server("postgres")
+            city.caught_up(seconds=90)
+        all_is_well(city, fleet, endures=endures)
         everything_is_delivered(city, platform)
 
 
 def test_the_database_is_killed(city: City, fleet: Fleet) -> None:
-    ingest = city.start_ingest()
+    silence_is_noticed(city, SILENCE_S)
+    endures = [Endures(city.start_ingest(), INGEST_MB)]
     with load(city, fleet.message, 500):
         for _ in range(10 if LONG else 2):
             before = evidence.stored_rows(city)
@@ -101,27 +62,28 @@ def test_the_database_is_killed(city: City, fleet: Fleet) -> None:
             city.installation.stop_server("postgres", "--kill")
             city.installation.start_server("postgres")
             city.caught_up(seconds=90)
-    assert ingest.poll() is None
-    all_is_well(city, fleet)
+    all_is_well(city, fleet, endures=endures)
 
 
 def test_the_database_hangs(city: City, fleet: Fleet) -> None:
     """It answers nothing and breaks nothing off. Ingest goes on reading, so that the broker does not cut it off, and
     what it has read is bounded by the broker's window."""
     city.installation.environment["UNDERFOOT_KEEPALIVE_S"] = "5"
-    ingest = city.start_ingest()
-    with watching_memory(ingest.pid, 60 * _MB), load(city, fleet.message, 900):
+    silence_is_noticed(city, SILENCE_S)
+    endures = [Endures(city.start_ingest(), INGEST_MB)]
+    with load(city, fleet.message, 900):
         with city.locked("books"):
             time.sleep(9)  # the fault itself: more than the 1.5 × 5 s after which the broker gives a silent client up
         city.caught_up(seconds=90)
     assert "connection lost" not in city.log("ingest")
     assert "tenure over" not in city.log("ingest")
-    all_is_well(city, fleet)
+    all_is_well(city, fleet, endures=endures)
 
 
 def test_the_broker_is_restarted(city: City, fleet: Fleet) -> None:
     fleet.clocks_only()  # what the fleet sends twice can only be told by its time
-    city.start_ingest()
+    silence_is_noticed(city, 10)  # the fleet itself cannot send meanwhile
+    endures = [Endures(city.start_ingest(), INGEST_MB)]
     with load(city, fleet.message, 500):
         for _ in range(5 if LONG else 1):
             before = evidence.stored_rows(city)
@@ -129,7 +91,7 @@ def test_the_broker_is_restarted(city: City, fleet: Fleet) -> None:
             city.installation.stop_server("mosquitto")
             city.installation.start_server("mosquitto")
             city.caught_up(seconds=90)
-    all_is_well(city, fleet, resent=True)
+    all_is_well(city, fleet, endures=endures, resent=True)
     assert not city.rows("SELECT 1 FROM alarms WHERE rule_id = 'shard.session_lost'"), "its session was kept"
 
 
@@ -161,6 +123,7 @@ def test_the_broker_forgets_every_session(city: City, fleet: Fleet) -> None:
 
 
 def test_a_second_ingest_waits_and_takes_over(city: City, fleet: Fleet) -> None:
+    silence_is_noticed(city, SILENCE_S)
     first = city.start_ingest()
     epoch = city.value("SELECT epoch FROM shards")
     second = city.start("ingest", log="ingest-2.log")
@@ -262,6 +225,7 @@ def test_silence_proves_nothing_against_a_report_in_the_same_batch(city: City) -
     cover, began = DEVICES["cover"][0], now_ms()
     send(city, report(cover, began, 1, tilt_deg=12.0))
     until(lambda: city.rows("SELECT 1 FROM conditions WHERE due_at IS NOT NULL"), "silence that is waited for")
+    probes = probes_of(city)
     with city.locked("books"):
         send(city, report(DEVICES["rain"][0], now_ms(), 2, amount_mm=0.0))
         until(
@@ -271,7 +235,9 @@ def test_silence_proves_nothing_against_a_report_in_the_same_batch(city: City) -
         until(lambda: city.value("SELECT due_at < now() FROM conditions"), "due time")
         with publishing(city) as publisher:
             publisher.send(report(cover, now_ms(), 3, tilt_deg=1.0))
-            publisher.send(Sent("underfoot/v1/shard/main/probe", encoded({"sent_us": time.time_ns() // 1000})))
+            for probe in probes:
+                now = {"sent_us": time.time_ns() // 1000}
+                publisher.send(Sent(probe.topic, encoded(json.loads(probe.payload) | now)))
             publisher.acknowledged()
         city.do("INSERT INTO inbox (shard, kind, payload, key) VALUES ('main', 'timers', '{}', 'by the test')")
         city.do("NOTIFY underfoot_inbox, 'main'")

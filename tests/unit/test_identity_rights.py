@@ -39,13 +39,17 @@ MAY: dict[tuple[Account, Action], list[str]] = {
     (GATEWAY, "subscribe"): ["underfoot/v1/410502/gateway/GW-1/command", f"{BOUND}/command"],
     (VENDOR, "publish"): [f"{OF_VENDOR}/report", f"{OF_VENDOR}/cbor", "/city/410500/well/status/W-9"],
     (VENDOR, "subscribe"): [],
-    (INGEST, "publish"): ["underfoot/v1/shard/main/probe"],
+    (INGEST, "publish"): [
+        "underfoot/v1/~probe/~probe/~probe/report",
+        "underfoot/v1/410502/~probe/~probe/report",
+        "underfoot/v1/410502/~probe/~probe/cbor",
+        "underfoot/v1/~probe/gateway/~probe/batch",
+    ],
     (INGEST, "subscribe"): [
         "underfoot/v1/+/+/+/report",
         "underfoot/v1/410502/+/+/report",
         "underfoot/v1/+/+/+/cbor",
         "underfoot/v1/+/gateway/+/batch",
-        "underfoot/v1/shard/main/probe",
         "/city/+/well/status/+",
         "dtu/+/up",
         f"{OWN}/report",
@@ -81,6 +85,8 @@ MAY: dict[tuple[Account, Action], list[str]] = {
     ],
     (COMMANDS, "subscribe"): [],
 }
+
+PROBES_OF_MAPPINGS = ["/city/~probe/well/status/~probe", "dtu/~probe/up"]
 
 NOBODYS = [
     "underfoot/v1/410503/cover/NB-1/report",  # the wrong district
@@ -127,7 +133,7 @@ def test_each_may_what_the_table_says_and_nothing_else(account: Account, action:
     wanted = set(MAY[account, action])
     if account is INGEST or account is READER:
         # What a filter of theirs takes in, whoever says it: ingest judges that by the ledger once more.
-        wanted |= {topic for topic in NOBODYS if action == "subscribe" and allowed_as_reports(topic)}
+        wanted |= {topic for topic in topics if action == "subscribe" and allowed_as_reports(topic)}
     assert allowed == wanted
 
 
@@ -136,6 +142,12 @@ def allowed_as_reports(topic: str) -> bool:
         re.fullmatch(r"underfoot/v1/[^/+#]+/[^/+#]+/[^/+#]+/(report|cbor)", topic)
         or re.fullmatch(r"underfoot/v1/[^/+#]+/gateway/[^/+#]+/batch", topic)
     )
+
+
+def test_ingest_may_send_its_probes_by_the_filters_of_mappings_and_nothing_else() -> None:
+    rights = rights_of(INGEST, AROUND[INGEST])
+    assert all(rights.may("publish", topic) for topic in PROBES_OF_MAPPINGS)
+    assert not any(rights.may("publish", topic) for topic in ("/city/410500/well/status/W-9", "dtu/D-1/up"))
 
 
 def test_a_service_without_a_duty_may_nothing() -> None:
@@ -174,7 +186,7 @@ def _example(pattern: str, account: Account) -> str:
         area = own["area"]
     filled = pattern.replace("{area}", area).replace("{family}", family).replace("{device_id}", device)
     filled = filled.replace("{gateway_id}", own["gateway_id"])
-    return "mapping" if filled in ("{mapping}", "/city/+/well/status/+", "dtu/+/up") else filled
+    return "mapping" if filled in ("{mapping}", "/city/+/well/status/+", "dtu/+/up", *PROBES_OF_MAPPINGS) else filled
 
 
 LEVELS = st.sampled_from(["a", "b", "+", "#", "", "$x"])

@@ -36,12 +36,12 @@ def test_a_topic_that_is_too_long_is_refused() -> None:
     ],
 )
 def test_urls(url: str, broker: Broker) -> None:
-    assert Broker.from_url(url) == broker
+    assert Broker.all_from_url(url)[0] == broker
 
 
 def test_a_url_of_another_kind_is_refused() -> None:
     with pytest.raises(WireError, match="http://host"):
-        Broker.from_url("http://host")
+        Broker.all_from_url("http://host")
 
 
 def test_connect() -> None:

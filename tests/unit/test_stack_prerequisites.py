@@ -46,8 +46,8 @@ class Machine:
 
 def test_nothing_is_installed_where_nothing_is_missing(tmp_path: Path) -> None:
     machine = Machine(tmp_path, uid=0)
-    machine.put("mmdebstrap")
-    machine.put("bwrap")
+    for name in ("mmdebstrap", "bwrap", "faketime"):
+        machine.put(name)
     machine.put_recorder("apt-get")
     done = machine.run()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -58,6 +58,7 @@ def test_nothing_is_installed_where_nothing_is_missing(tmp_path: Path) -> None:
 def test_root_installs_and_others_by_sudo(tmp_path: Path, uid: int, sudo: str) -> None:
     machine = Machine(tmp_path, uid=uid)
     machine.put("bwrap")
+    machine.put("faketime")
     machine.put_recorder("apt-get")
     machine.put("sudo", f'echo -n "sudo " >> {machine.calls}\nexec "$@"')
     done = machine.run()
@@ -73,7 +74,7 @@ def test_neither_root_nor_sudo_is_told_what_root_must_run(tmp_path: Path) -> Non
     machine.put("apt-get")
     done = machine.run()
     assert done.returncode == 1
-    assert "apt-get install --no-install-recommends mmdebstrap bubblewrap" in done.stderr
+    assert "apt-get install --no-install-recommends mmdebstrap bubblewrap faketime" in done.stderr
 
 
 def test_a_failed_install_shows_what_apt_said(tmp_path: Path) -> None:

@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from underfoot.identity.accounts import Account
-from underfoot.topics import CBOR_FILTER, GATEWAY_FILTER, REPORT_FILTER, ROOT, GatewayTopic, ReportTopic
+from underfoot.topics import (
+    CBOR_FILTER,
+    GATEWAY_FILTER,
+    PROBE_FILTERS,
+    REPORT_FILTER,
+    ROOT,
+    GatewayTopic,
+    ReportTopic,
+    probe_topics,
+    shard_filter,
+)
 
 Action = Literal["publish", "subscribe"]
 
-PROBE_FILTER = f"{ROOT}/shard/+/probe"
 COMMAND_FILTER = f"{ROOT}/+/+/+/command"
 _NAMED_LEVEL = re.compile(r"\{[a-z][a-z0-9_]*\}")
 
@@ -81,7 +90,7 @@ def _service_rights(account: Account, around: Surroundings) -> Rights:
     match account.duty:
         case "ingest":
             mapped = tuple(map(mapping_filter, around.mapping_topics))
-            return Rights((PROBE_FILTER,), (*everything, *mapped, PROBE_FILTER))
+            return Rights((*PROBE_FILTERS, *probe_topics(mapped)), (*everything, *mapped, shard_filter("+")))
         case "reader":
             return Rights((), everything)
         case "commands":

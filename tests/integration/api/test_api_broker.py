@@ -114,7 +114,7 @@ def test_what_each_may(town: Served) -> None:
         (ingest, "subscribe", "underfoot/v1/410502/+/+/report", True),
         (ingest, "subscribe", "old/+", False),
         (ingest, "subscribe", "#", False),
-        (ingest, "publish", "underfoot/v1/shard/main/probe", True),
+        (ingest, "publish", "underfoot/v1/410502/~probe/~probe/report", True),
         (ingest, "publish", f"{OWN}/report", False),
     ]:
         assert may(town, user["user_name"], action, topic) == allowed, (user["user_name"], action, topic)

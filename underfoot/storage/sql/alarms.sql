@@ -187,7 +187,8 @@ JOIN jsonb_to_recordset(%(allowances)s) AS f (family text, rule_id text, interva
     ON f.family = d.family
 LEFT JOIN device_latest l ON l.device_key = d.device_key
 WHERE d.status = 'in_service'
-    AND greatest(l.received_at, d.created_at) + make_interval(secs => d.expected_interval_s * f.intervals + f.grace_s) < least(
+    AND greatest(l.received_at, d.created_at, s.silence_from)
+        + make_interval(secs => d.expected_interval_s * f.intervals + f.grace_s) < least(
             s.caught_up_to, coalesce(main.caught_up_to, '-infinity'), coalesce(via.caught_up_to, '-infinity'),
             (SELECT min(i.created_at) FROM inbox i WHERE i.consumed_at IS NULL AND i.kind = 'message'))
         AND s.caught_up_to IS NOT NULL

@@ -210,3 +210,19 @@ RETURNING o.delivery_key;
 -- name: states_of
 -- purpose: which of these deliveries exist, and their state
 SELECT delivery_key, state FROM outbox WHERE delivery_key = ANY(%(delivery_keys)s);
+
+-- name: clock
+-- purpose: the database's clock, by which retries and leases are kept
+SELECT extract(epoch FROM clock_timestamp())::float8;
+
+-- name: bring_forward_attempts
+-- purpose: the clock was set back: a retry or a lease further ahead than any can be is of the time before
+UPDATE outbox SET
+    next_attempt_at = least(next_attempt_at, now()),
+    lease_until = least(lease_until, now() + make_interval(secs => %(lease_s)s))
+WHERE state = 'owed'
+    AND greatest(next_attempt_at, lease_until) > now() + make_interval(secs => %(longest_s)s);
+
+-- name: bring_forward_probes
+-- purpose: the same for sinks that are given a rest
+UPDATE sinks SET open_until = now() WHERE open_until > now() + make_interval(secs => %(longest_s)s);

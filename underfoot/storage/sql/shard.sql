@@ -22,8 +22,8 @@ WHERE shard = %(shard)s
 RETURNING epoch, shard_key;
 
 -- name: session_state
--- purpose: what is on record of the shard's session, and what it was caught up to
-SELECT session_known, caught_up_to FROM shards WHERE shard = %(shard)s;
+-- purpose: what is on record of the shard's session, what it was caught up to, and since when silence counts
+SELECT session_known, caught_up_to, silence_from FROM shards WHERE shard = %(shard)s;
 
 -- name: let_go
 -- purpose: the shard is free for another worker
@@ -43,6 +43,11 @@ WHERE shard = %(shard)s;
 -- name: caught_up
 -- purpose: all the broker had when this probe was sent is committed
 UPDATE shards SET caught_up_to = greatest(caught_up_to, %(sent_at)s), probe_delay_ms = %(delay_ms)s, updated_at = now()
+WHERE shard = %(shard)s;
+
+-- name: clock_set
+-- purpose: the holder's clock has been set: silence counts from now on, and nothing is caught up beyond now
+UPDATE shards SET silence_from = %(now)s, caught_up_to = least(caught_up_to, %(now)s), updated_at = now()
 WHERE shard = %(shard)s;
 
 -- name: keep_books
