@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 Mode = Literal["pass", "swallow", "delay"]
 Way = Literal["up", "down"]
@@ -84,6 +85,10 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection; new ones are let through."""
         self._orders.append("reset all")
+
+    def instead_of(self, url: str) -> str:
+        """The server's URL, over this proxy."""
+        return url.replace(f":{self._target}", f":{self.port}", 1)
 
     @property
     def connections(self) -> int:
@@ -169,7 +174,10 @@ class Proxy:
 
 
 @contextmanager
-def proxy_to(port: int) -> Iterator[Proxy]:
+def proxy_to(url: str) -> Iterator[Proxy]:
+    """A way to the server of `url`."""
+    port = urlsplit(url).port
+    assert port is not None
     made = Proxy(port)
     try:
         yield made

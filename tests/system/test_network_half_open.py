@@ -30,11 +30,10 @@ def fleet(city: City) -> Fleet:
 @pytest.fixture
 def to_broker(city: City) -> Iterator[Proxy]:
     """Ingest reaches the broker through this one only; the fleet reaches it directly."""
-    with proxy_to(city.broker_port) as proxy:
-        city.installation.environment |= {
-            "UNDERFOOT_MQTT_URL": f"mqtt://127.0.0.1:{proxy.port}",
-            "UNDERFOOT_KEEPALIVE_S": str(KEEPALIVE_S),
-        }
+    broker = f"mqtt://127.0.0.1:{city.broker_port}"
+    with proxy_to(broker) as proxy:
+        settings = {"UNDERFOOT_MQTT_URL": proxy.instead_of(broker), "UNDERFOOT_KEEPALIVE_S": str(KEEPALIVE_S)}
+        city.installation.environment |= settings
         yield proxy
         city.installation.end_processes()
 
@@ -42,15 +41,13 @@ def to_broker(city: City) -> Iterator[Proxy]:
 @pytest.fixture
 def to_database(city: City) -> Iterator[Proxy]:
     """A way to the database; the test itself reaches it directly. Who is started after `over` goes by it."""
-    with proxy_to(int(city.database_url.rpartition(":")[2].partition("/")[0])) as proxy:
+    with proxy_to(city.database_url) as proxy:
         yield proxy
         city.installation.end_processes()
 
 
 def over(city: City, proxy: Proxy) -> None:
-    before, _, rest = city.database_url.rpartition(":")
-    name = rest.partition("/")[2]
-    city.installation.environment["UNDERFOOT_DATABASE_URL"] = f"{before}:{proxy.port}/{name}"
+    city.installation.environment["UNDERFOOT_DATABASE_URL"] = proxy.instead_of(city.database_url)
 
 
 def under_way(city: City, reports: int = 300) -> None:

@@ -78,7 +78,7 @@ def befall(crew: Crew, fault: str, member: Ingest) -> None:
         member.way.swallow()
         crew.holds_nothing(member)
         assert member.way.swallowed, "it has said nothing meanwhile: this shows nothing"
-        member.way.heal()
+        member.way.heal(reset=False)
 
 
 def test_shares_follow_those_that_are_there_and_stay_when_nothing_happens(divided: City) -> None:
@@ -121,7 +121,7 @@ def test_one_that_was_cut_off_alone_goes_on_by_itself(divided: City) -> None:
         epochs = city.value("SELECT sum(epoch) FROM shards")
         member.way.swallow()
         until(lambda: "letting go of 6 shards" in city.log("ingest-1"), "end of its tenures")
-        member.way.heal()
+        member.way.heal(reset=False)
         until(lambda: city.value("SELECT sum(epoch) FROM shards") == epochs + 6, "next tenures", 30)
         crew.shared_evenly()
         city.caught_up()

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from tests.system.city import City, until
-from tests.system.swallow import Swallow, swallowing
+from tests.system.proxy import Proxy, proxy_to
 
 TAKEOVER_S = 3.0
 """As the fixture `spread_city` sets it."""
@@ -23,7 +23,7 @@ class Ingest:
     """One `underfoot ingest`, and its way to the database."""
 
     process: Popen[str]
-    way: Swallow
+    way: Proxy
     log: str
 
     @property
@@ -42,11 +42,11 @@ class Crew:
 
     def join(self, **settings: str) -> Ingest:
         """One more, started; it holds nothing yet."""
-        way, url = self._stack.enter_context(swallowing(self._city.database_url))
+        way = self._stack.enter_context(proxy_to(self._city.database_url))
         self._started += 1
         environment, log = self._city.installation.environment, f"ingest-{self._started}.log"
         before = dict(environment)
-        environment |= {"UNDERFOOT_DATABASE_URL": url} | settings
+        environment |= {"UNDERFOOT_DATABASE_URL": way.instead_of(self._city.database_url)} | settings
         try:
             process = self._city.start("ingest", log=log)
         finally:
