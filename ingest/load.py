@@ -46,6 +46,7 @@ class LedgerView:
         new = self._take_in(connection, {"since": self.seen_until, "device_ids": None})
         self.seen_until = row[0] if row is not None and row[0] is not None else self.seen_until
         registry = self.registry
+        registry.changes += 1
         registry.elsewhere.clear()
         registry.gateways = {
             gateway_id: (gateway_key, district)
@@ -61,6 +62,7 @@ class LedgerView:
         """Ask for devices we do not know: one may have been registered a moment ago, or be another shard's. Asked for
         again each time: what a device says that was a stranger until now may be a hazard."""
         found = connection.execute(statement("registry.held_by"), {"device_ids": device_ids}).fetchall()
+        self.registry.changes += bool(found)
         ours = [device_id for device_id, shard, *_ in found if shard == self.shard]
         if ours:
             self._take_in(connection, {"since": None, "device_ids": ours})

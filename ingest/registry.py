@@ -98,6 +98,8 @@ class Registry:
         self.gateways: dict[str, tuple[int, str]] = {}
         """By gateway_id, its gateway_key and its district."""
         self.vendors: list[str] = []
+        self.changes = 0
+        """How often it has changed: what was found out by it holds as long as that is the same."""
         self._by_key = np.full(1024, NOBODY, np.int32)
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -32,6 +33,8 @@ from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
 
 log = logging.getLogger(__name__)
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 _CHANNELS = ("underfoot_inbox", "underfoot_registry", "underfoot_rules", "underfoot_shards")
 
@@ -98,13 +101,20 @@ class Tenure:
             raise TenureLostError(f"shard {self.shard}: device {device_key} is not among its devices")
         return known
 
-    def check(self) -> None:
-        """The first act of each batch's transaction."""
-        _check(self.connection, self.shard, self.epoch)
+    def begin(self) -> None:
+        """Begin a batch's transaction: nobody else has taken over, nor will before it ends."""
+        with self.connection.pipeline():
+            self.connection.execute("BEGIN")
+            held = _look(self.connection, self.shard, self.epoch)
+        _check(held, self.shard, self.epoch)
 
 
-def _check(connection: Connection, shard: str, epoch: int) -> None:
-    if connection.execute(statement("shard.check_epoch"), {"shard": shard, "epoch": epoch}).fetchone() is None:
+def _look(connection: Connection, shard: str, epoch: int) -> Cursor:
+    return connection.execute(statement("shard.check_epoch"), {"shard": shard, "epoch": epoch})
+
+
+def _check(held: Cursor, shard: str, epoch: int) -> None:
+    if held.fetchone() is None:
         raise TenureLostError(f"shard {shard}: epoch {epoch} is over")
 
 
@@ -161,7 +171,7 @@ def _begin(connection: Connection, shard: str, claim: Claim) -> tuple[int, int]:
 
 
 def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, epoch: int, stations: Codec) -> Tenure:
-    _check(connection, shard, epoch)
+    _check(_look(connection, shard, epoch), shard, epoch)
     ((session_known, caught_up_to, silence_from),) = connection.execute(
         statement("shard.session_state"), {"shard": shard}
     ).fetchall()
@@ -186,6 +196,7 @@ def _load(lock: Connection, connection: Connection, shard: str, shard_key: int, 
     )
     load_state(tenure)
     connection.commit()
+    connection.autocommit = True  # each batch says itself when it begins, and when it ends
     log.info("shard %s: epoch %d, %d devices, %d rules", shard, epoch, len(ledger.registry), len(rules))
     return tenure
 

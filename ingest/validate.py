@@ -49,18 +49,30 @@ _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Judged:
-    """A batch's reports by family, with the item each came from; what was rejected, and what is another shard's."""
+    """A batch's reports by family, with the item each came from; what was rejected, and what is another shard's.
+
+    `families` come with `settle`: until then nothing is held against what their devices have said before."""
 
     def __init__(self) -> None:
+        self._unsettled: list[tuple[FamilyDevices, _Rows, list[Item]]] = []
         self.families: list[tuple[FamilyDevices, Reports, list[Item]]] = []
         self.rejected: list[Rejected] = []
         self.forward: list[Forward] = []
         self.flooding: set[int] = set()
         """device_keys of those over their allowance."""
 
+    def add(self, devices: FamilyDevices, slots: NDArray[np.int32], items: list[Item]) -> None:
+        self._unsettled.append((devices, _read(devices, slots, items), items))
+
+    def settle(self) -> Judged:
+        """Now that all before them is known."""
+        self.families = [(devices, rows.settled(), items) for devices, rows, items in self._unsettled]
+        return self
+
 
 def validate(items: Sequence[Item], registry: Registry) -> Judged:
-    """Every report of these, judged. Those over their device's allowance are rejected, where there is one."""
+    """Every report of these, judged but for `settle`. Those over their device's allowance are rejected, where there is
+    one."""
     judged = Judged()
     by_family: list[tuple[list[int], list[Item]]] = [([], []) for _ in registry.by_number]
     for item in items:
@@ -88,7 +100,7 @@ def validate(items: Sequence[Item], registry: Registry) -> Judged:
     for devices, (slots, listed) in zip(registry.by_number, by_family, strict=True):
         if listed:
             kept, listed = _within_allowance(devices, np.array(slots, np.int32), listed, judged)
-            judged.families.append((devices, judge(devices, kept, listed), listed))
+            judged.add(devices, kept, listed)
     return judged
 
 
@@ -176,7 +188,7 @@ class _Rows:
                 value = accepted.__dict__[name]
                 column[row] = np.nan if value is None else value
 
-    def find_clocks_set_back(self) -> None:
+    def _find_clocks_set_back(self) -> None:
         """A higher `seq` with an older time is news, no backlog, and filed under its receipt."""
         counted = np.flatnonzero(self.seq != NO_SEQ)
         if not len(counted):
@@ -204,7 +216,8 @@ class _Rows:
         if before is None or seq > before[1] or ts_us >= before[0]:
             newest[slot] = (ts_us, seq)
 
-    def reports(self) -> Reports:
+    def settled(self) -> Reports:
+        self._find_clocks_set_back()
         family, slot = self.devices.family, self.slot
         substituted = self.quality & _SUBSTITUTED != 0
         for row in np.flatnonzero(substituted).tolist():
@@ -241,11 +254,14 @@ def judge(
 
     `doubt_all` leaves every one of them to the declaration itself: the same comes out, more slowly.
     """
+    return _read(devices, slot, items, doubt_all=doubt_all).settled()
+
+
+def _read(devices: FamilyDevices, slot: NDArray[np.int32], items: Sequence[Item], *, doubt_all: bool = False) -> _Rows:
     rows = _Rows(devices, slot, items)
     rows.doubtful |= doubt_all
     rows.judge_doubtful()
-    rows.find_clocks_set_back()
-    return rows.reports()
+    return rows
 
 
 def judge_values(model: type[Values], values: dict[str, Any]) -> tuple[Values, dict[str, Any]]:

@@ -6,8 +6,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 import numpy as np
 import orjson
@@ -17,7 +18,7 @@ from alerts.outcome import Outcome
 from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
 from ingest.arrival import Arrival
-from ingest.decode import Item, Rejected, claims, decode, read_ahead
+from ingest.decode import Claim, Item, Rejected, claims, decode, read_ahead
 from ingest.division import advance
 from ingest.flood import Allowance
 from ingest.load import FLOODING
@@ -41,6 +42,15 @@ from underfoot.topics import probe_topics, shard_filter
 log = logging.getLogger(__name__)
 
 _LOOK_AROUND_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Understood:
+    """Messages, judged as far as that goes without the database; it holds while the registry's `changes` are these."""
+
+    changes: int
+    reports: int
+    judged: Judged
 
 
 @dataclass
@@ -67,6 +77,7 @@ class Worker:
         self._registry_changed = threading.Event()
         self._lost: list[str] = []
         self._sessions = tenure.sessions
+        self._ahead: tuple[list[Arrival], _Understood | None] | None = None
         self._session = Session(
             settings.require_mqtt(),
             f"underfoot-{tenure.shard}",
@@ -94,7 +105,8 @@ class Worker:
         self._session.start()
         try:
             while not stop.is_set():
-                arrivals = self._session.take(settings.batch_reports, settings.batch_linger_ms / 1000, 0.25)
+                arrivals, understood = self._ahead or (self._take(settings.batch_linger_ms / 1000, 0.25), None)
+                self._ahead = None
                 if self._lost:
                     raise TenureLostError(self._lost[0])
                 now = time.monotonic()
@@ -106,44 +118,46 @@ class Worker:
                     if look_around:
                         self._looked_at = now
                         CLOCK.look(settings.clock_settles_s)
-                    self.commit(arrivals, look_around=look_around)
+                    self.commit(arrivals, understood, look_around=look_around)
                     self._session.acknowledge(arrivals)
                 self._probe(now)
         finally:
             self._session.close()
 
-    def commit(self, arrivals: Sequence[Arrival], *, look_around: bool) -> None:
-        """One batch, one transaction. When this returns, its messages may be acknowledged."""
+    def commit(self, arrivals: Sequence[Arrival], understood: _Understood | None = None, *, look_around: bool) -> None:
+        """One batch, one transaction. When this returns, its messages may be acknowledged. Fails anything, so has the
+        tenure: memory may be ahead of the database by then."""
         tenure = self._tenure
         connection = tenure.connection
         probes = [arrival for arrival in arrivals if arrival.topic in self._proven_us]
         messages = [arrival for arrival in arrivals if arrival.topic not in self._proven_us] if probes else arrivals
         done = _Committed()
         clock_steps = CLOCK.steps if look_around else CLOCK.noted.get(tenure.shard, 0)
-        with connection.transaction():
-            tenure.check()
-            waiting = inbox.take(tenure) if look_around else inbox.Waiting()
-            messages = [*waiting.messages, *messages] if waiting.messages else messages
-            self._follow_the_ledger()
-            self._know_newcomers(unknown_ids(claims(messages, tenure.registry), tenure.registry))
-            items, undecodable = decode(messages, tenure.registry, tenure.codecs)
-            self._know_newcomers(unknown_ids((item.claim for item in items), tenure.registry))
-            judged = validate(items, tenure.registry)
-            judged.rejected += undecodable
-            self._store_and_evaluate(judged, done)
-            self._report_floods(judged.flooding)
-            self._forward(judged.forward)
-            kept = quarantine(connection, tenure.shard, judged.rejected, self._budget)
-            note_newcomers(connection, kept.added, self._settings.newcomers_per_area)
-            released(connection, _understood(waiting.messages, judged))
-            self._note_probes(probes)
-            # Now, so that the commands are judged by what this batch says; should it fail, so does the tenure.
-            self._apply(done)
-            if look_around:
-                self._note_steps(clock_steps)
-                self._carry_out_commands(waiting)
+        tenure.begin()
+        waiting = inbox.take(tenure) if look_around else inbox.Waiting()
+        messages = [*waiting.messages, *messages] if waiting.messages else messages
+        self._follow_the_ledger()
+        if understood is None or understood.changes != tenure.registry.changes or waiting.messages:
+            understood = self._understand(messages, may_ask=True)
+        judged = understood.judged.settle()
+        self._store_and_evaluate(judged, done)
+        self._report_floods(judged.flooding)
+        self._forward(judged.forward)
+        kept = quarantine(connection, tenure.shard, judged.rejected, self._budget)
+        note_newcomers(connection, kept.added, self._settings.newcomers_per_area)
+        released(connection, _released(waiting.messages, judged))
+        self._note_probes(probes)
+        self._apply(done)
+        if look_around:
+            self._note_steps(clock_steps)
+            self._carry_out_commands(waiting)
+        with connection.pipeline():
+            # What is left needs no answer but that it was done: meanwhile we look at what comes next.
+            put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
             if messages:
-                self._keep_books(messages, len(items) + len(undecodable), done, kept, judged)
+                self._keep_books(messages, understood.reports, done, kept, judged)
+            connection.execute("COMMIT")
+            self._look_ahead()
         CLOCK.noted[tenure.shard] = clock_steps
         if waiting.more:
             self._look_around.set()
@@ -155,9 +169,37 @@ class Worker:
             self._registry_changed.clear()
             self._tenure.ledger.refresh(self._tenure.connection)
 
-    def _know_newcomers(self, unknown: list[str]) -> None:
-        if unknown:
+    @overload
+    def _understand(self, messages: Sequence[Arrival], *, may_ask: Literal[True]) -> _Understood: ...
+    @overload
+    def _understand(self, messages: Sequence[Arrival], *, may_ask: bool) -> _Understood | None: ...
+    def _understand(self, messages: Sequence[Arrival], *, may_ask: bool) -> _Understood | None:
+        """None: the ledger would have to be asked whose they are."""
+        registry = self._tenure.registry
+        if not self._know(claims(messages, registry), may_ask=may_ask):
+            return None
+        items, undecodable = decode(messages, registry, self._tenure.codecs)
+        if not self._know((item.claim for item in items), may_ask=may_ask):
+            return None
+        judged = validate(items, registry)
+        judged.rejected += undecodable
+        return _Understood(registry.changes, len(items) + len(undecodable), judged)
+
+    def _know(self, claims: Iterable[Claim | None], *, may_ask: bool) -> bool:
+        unknown = unknown_ids(claims, self._tenure.registry)
+        if unknown and may_ask:
             self._tenure.ledger.look_up(self._tenure.connection, unknown)
+        return may_ask or not unknown
+
+    def _take(self, linger_s: float, wait_s: float) -> list[Arrival]:
+        return self._session.take(self._settings.batch_reports, linger_s, wait_s)
+
+    def _look_ahead(self) -> None:
+        """Where a whole batch waits already."""
+        if self._session.waiting >= self._settings.batch_reports:
+            arrivals = self._take(0, 0)
+            messages = [arrival for arrival in arrivals if arrival.topic not in self._proven_us]
+            self._ahead = arrivals, self._understand(messages, may_ask=False)
 
     def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
         connection = self._tenure.connection
@@ -176,7 +218,6 @@ class Worker:
         put_conditions(
             connection, self._tenure.shard, [(devices.evaluator, outcome) for devices, _, outcome in done.evaluated]
         )
-        put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
 
     def _report_floods(self, flooding: set[int]) -> None:
         """A device that is over its allowance is an alarm of its own, until it has kept to it for a while."""
@@ -364,7 +405,7 @@ def refused(item: Item, detail: str) -> Rejected:
     return Rejected(item.arrival, item.payload, Rejection.rejected_by_database, detail)
 
 
-def _understood(messages: Sequence[Arrival], judged: Judged) -> set[int]:
+def _released(messages: Sequence[Arrival], judged: Judged) -> set[int]:
     """Of what was in quarantine, the keys of what is understood now, every part of it, by us."""
     again = {key for one in judged.rejected if (key := _quarantine_key(one.arrival)) is not None}
     again |= {key for one in judged.forward if (key := _quarantine_key(one.item.arrival)) is not None}

@@ -71,7 +71,7 @@ def alive(connection: Connection) -> bool:
 def test_sessions_of_one_that_no_longer_lives_are_ended_both_of_them(shard: Shard) -> None:
     """In the midst of a batch, which is rolled back."""
     add_worker(shard, beat=5)
-    shard.tenure.check()
+    shard.tenure.begin()
     shard.tenure.connection.execute("DELETE FROM rules")
     with claimed(shard, Stale(shard.tenure.epoch, beat=5)) as (epochs, done):
         assert done.wait(10)

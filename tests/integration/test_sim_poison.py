@@ -49,7 +49,7 @@ def fate(registry: Registry, messages: list[Message]) -> tuple[int, int]:
         for number, message in enumerate(messages)
     ]
     items, undecodable = decode(arrivals, registry, Codecs([]))
-    judged = validate(items, registry)
+    judged = validate(items, registry).settle()
     stored = sum(len(reports) for _, reports, _ in judged.families)
     return stored, len(undecodable) + len(judged.rejected)
 
@@ -77,7 +77,7 @@ def test_the_marks_on_what_is_kept_tell_what_was_wrong(registry: Registry, ledge
     for kind in ("nan", "infinity", "huge_number", "huge_integer", "out_of_range", "error_code", "wrong_type"):
         made = poison.poison(kind, like.message, 1)
         arrival = Arrival(made.topic.decode(), made.payload, 1, 1, False, False, time.time_ns() // 1000, 1)
-        ((_, reports, _),) = validate(decode([arrival], registry, Codecs([]))[0], registry).families
+        ((_, reports, _),) = validate(decode([arrival], registry, Codecs([]))[0], registry).settle().families
         assert reports.extra[0] is not None
         marks[kind] += b"set_aside" in reports.extra[0]
     assert set(marks.values()) == {1}

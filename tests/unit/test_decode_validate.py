@@ -106,7 +106,7 @@ def arrival(
 
 def judge(registry: Registry, *arrivals: Arrival) -> Judged:
     items, undecodable = decode(arrivals, registry, NoCodecs())
-    judged = validate(items, registry)
+    judged = validate(items, registry).settle()
     judged.rejected += undecodable
     return judged
 
@@ -668,7 +668,7 @@ def test_anything_becomes_rows_and_rejections_that_add_up(
         for n, (payload, topic, dup, retain) in enumerate(came)
     ]
     items, undecodable = decode(arrivals, registry, NoCodecs())
-    judged = validate(items, registry)
+    judged = validate(items, registry).settle()
     stored = sum(len(made) for _, made, _ in judged.families)
     assert stored + len(judged.rejected) == len(items)
     found = [*(item.arrival for item in items), *(one.arrival for one in undecodable)]
