@@ -90,8 +90,9 @@ def read_ahead(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
     if type(content) is not dict:
         return None, b""
     raw = canonical(content)
-    # An exponent above 0: an integer of more than 64 bits may have become a float.
-    return (None, b"") if b"e+" in raw or more_names(payload, raw) else (content, raw)
+    if b"e+" in raw or (len(raw) != len(payload) and more_names(payload, raw)):
+        return None, b""  # an exponent above 0: an integer of more than 64 bits may have become a float
+    return content, raw
 
 
 def decode(arrivals: Iterable[Arrival], registry: Registry, codecs: CodecChoice) -> tuple[list[Item], list[Rejected]]:

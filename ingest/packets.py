@@ -29,6 +29,7 @@ def publishes(
     that is. The n-th was received at `received_us` + n: no two messages at the same moment. `read_ahead` gives what an
     arrival keeps as `content` and `raw`."""
     arrivals: list[Arrival] = []
+    made = tuple.__new__
     size = len(data)
     while at + 2 <= size:
         header = data[at]
@@ -36,7 +37,10 @@ def publishes(
             break
         length = data[at + 1]
         body = at + 2
-        if length > 127:
+        if length > 127 and at + 2 < size and data[at + 2] < 128:
+            length += (data[at + 2] << 7) - 128
+            body += 1
+        elif length > 127:
             length, body = remaining_length(data, at + 1)
         end = body + length
         if body == 0 or end > size:
@@ -48,21 +52,20 @@ def publishes(
             raise ProtocolError(f"a PUBLISH of {length} bytes at QoS {qos} that is none we could have asked for")
         payload = data[start:end]
         content, raw = read_ahead(payload)
-        arrivals.append(
-            Arrival(
-                _text(data[body + 2 : topic_end]),
-                payload,
-                (data[topic_end] << 8) + data[topic_end + 1] if qos else 0,
-                qos,
-                header & 8 != 0,
-                header & 1 != 0,
-                received_us + len(arrivals),
-                generation,
-                None,
-                content,
-                raw,
-            )
+        fields = (
+            _text(data[body + 2 : topic_end]),
+            payload,
+            (data[topic_end] << 8) + data[topic_end + 1] if qos else 0,
+            qos,
+            header & 8 != 0,
+            header & 1 != 0,
+            received_us + len(arrivals),
+            generation,
+            None,
+            content,
+            raw,
         )
+        arrivals.append(made(Arrival, fields))  # as Arrival(*fields), in half the time
         at = end
     return arrivals, at
 

@@ -141,7 +141,7 @@ class _Rows:
         self.values: list[dict[str, Any]] = [report["values"] for report in reports]
         self.received_us = np.array([item.arrival.received_us for item in items], np.int64)
         self.quality = np.zeros(len(items), np.int16)
-        self.digest = np.fromiter((zlib.crc32(item.raw) for item in items), np.uint32, len(items)).view(np.int32)
+        self.digest = np.array(list(map(zlib.crc32, [item.raw for item in items])), np.uint32).view(np.int32)
         self.extra: dict[int, dict[str, Any]] = {}
         self.columns, self.doubtful = plain_columns(devices.family, self.values)
         self._read_times(list(map(dict.get, reports, repeat("ts"))))
@@ -156,9 +156,8 @@ class _Rows:
         self.doubtful |= odd | far
 
     def _read_counts(self, said: list[Any]) -> None:
-        unsaid = [seq is None for seq in said]
-        seq, odd = plain_integers([0 if none else seq for none, seq in zip(unsaid, said, strict=True)])
-        self.seq = np.where(np.array(unsaid, np.bool_) | odd, NO_SEQ, seq)
+        self.seq, odd = plain_integers([NO_SEQ if seq is None else seq for seq in said] if None in said else said)
+        self.seq[odd] = NO_SEQ
         self.doubtful |= odd
 
     def judge_doubtful(self) -> None:

@@ -140,13 +140,13 @@ class Settings(BaseSettings):
         " cut off from the database, it lets go of them by itself after two thirds of that. The same for all of them",
     )
     in_flight: int = Field(
-        5000,
+        10_000,
         ge=1,
         le=65535,
         description="Unacknowledged messages to expect at most (the broker's max_inflight_messages)",
     )
     batch_reports: int = Field(2000, ge=1, le=20_000, description="Reports committed together at most")
-    batch_linger_ms: int = Field(10, ge=0, le=1000, description="How long a batch waits for company (milliseconds)")
+    batch_linger_ms: int = Field(2, ge=0, le=1000, description="How long a batch waits for company (milliseconds)")
     device_rate_per_s: float = Field(
         10,
         gt=0,

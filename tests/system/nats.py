@@ -42,7 +42,7 @@ mqtt {{
   listen: "127.0.0.1:{mqtt}"
   stream_replicas: 3
   ack_wait: "{ack_wait_s}s"
-  max_ack_pending: 5000
+  max_ack_pending: 10000
   reject_qos2_publish: true
 }}
 """
