@@ -79,19 +79,20 @@ class CodecChoice(Protocol):
 
 
 def read_ahead(payload: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """The payload, and its canonical bytes, where it is plainly a JSON object: what can be done with a message while
-    nobody knows yet whose it is. None: it needs a closer look."""
-    if len(payload) > LARGEST or payload.count(b"{") + payload.count(b"[") > MOST_DEEP:
+    """The payload, and its canonical bytes, where it is plainly a JSON object with at most one object in it: what can
+    be done with a message while nobody knows yet whose it is. None: it needs a closer look."""
+    if payload.count(b"{") > 2 or b"[" in payload or len(payload) > LARGEST:
         return None, b""
     try:
         content = orjson.loads(payload)
     except ValueError:
         return None, b""
-    if type(content) is not dict:
+    raw = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    # Of what says `null` the canonical bytes are others; an exponent above 0 may have been an integer beyond 64 bits.
+    if type(content) is not dict or b"null" in raw or b"e+" in raw:
         return None, b""
-    raw = canonical(content)
-    if b"e+" in raw or (len(raw) != len(payload) and more_names(payload, raw)):
-        return None, b""  # an exponent above 0: an integer of more than 64 bits may have become a float
+    if len(raw) != len(payload) and more_names(payload, raw):
+        return None, b""
     return content, raw
 
 

@@ -193,7 +193,7 @@ def mosquitto_options() -> dict[str, str]:
 def test_the_broker_keeps_what_the_path_relies_on() -> None:
     options = mosquitto_options()
     assert options["persistence"] == "true"
-    assert options["max_inflight_messages"] == "5000"
+    assert options["max_inflight_messages"] == "10000"
     assert options["max_queued_bytes"] == options["max_inflight_bytes"] == "0"
     assert int(options["max_queued_messages"]) >= 10**9, "0 makes mosquitto 2.0.21 cut off whom its access list refuses"
     assert "per_listener_settings" not in options, "with it, what comes for an absent session is dropped"
