@@ -33,12 +33,12 @@ check: $(INSTALLED) ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 test: setup check ## everything that a change must pass
-	$(BIN)/python -m pytest -m "not long" -n 2 tests/unit tests/integration
-	$(BIN)/python -m pytest -m "not long" tests/system
+	$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal tests/unit tests/integration
+	$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal tests/system
 
 test-long: setup ## the fault and fuzz tests at full count, up to an hour
 	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest -n 2 tests/unit tests/integration
-	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest tests/system
+	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/system
 
 bench: setup ## a table and bench.json; ONLY=ingest runs one group
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))

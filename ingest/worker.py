@@ -37,7 +37,7 @@ from underfoot.inbox import Message, post_messages
 from underfoot.reports import NO_SEQ, Reports, moment
 from underfoot.settings import Settings
 from underfoot.storage.statements import statement
-from underfoot.topics import probe_topics, shard_filter
+from underfoot.topics import is_probe, probe_topics, shard_filter
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,8 @@ class Worker:
         tenure: memory may be ahead of the database by then."""
         tenure = self._tenure
         connection = tenure.connection
-        probes = [arrival for arrival in arrivals if arrival.topic in self._proven_us]
-        messages = [arrival for arrival in arrivals if arrival.topic not in self._proven_us] if probes else arrivals
+        probes = [arrival for arrival in arrivals if is_probe(arrival.topic)]
+        messages = _without_probes(arrivals) if probes else arrivals
         done = _Committed()
         clock_steps = CLOCK.steps if look_around else CLOCK.noted.get(tenure.shard, 0)
         tenure.begin()
@@ -198,8 +198,7 @@ class Worker:
         """Where a whole batch waits already."""
         if self._session.waiting >= self._settings.batch_reports:
             arrivals = self._take(0, 0)
-            messages = [arrival for arrival in arrivals if arrival.topic not in self._proven_us]
-            self._ahead = arrivals, self._understand(messages, may_ask=False)
+            self._ahead = arrivals, self._understand(_without_probes(arrivals), may_ask=False)
 
     def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
         connection = self._tenure.connection
@@ -262,7 +261,8 @@ class Worker:
         tenure = self._tenure
         before = min(self._proven_us.values())
         for probe in probes:
-            self._proven_us[probe.topic] = max(self._proven_us[probe.topic], self._sent_us(probe))
+            if probe.topic in self._proven_us:
+                self._proven_us[probe.topic] = max(self._proven_us[probe.topic], self._sent_us(probe))
         sent = min(self._proven_us.values())
         if sent == before:
             return
@@ -399,6 +399,10 @@ class Worker:
         if channels:
             self._look_around.set()
             self._session.poke()
+
+
+def _without_probes(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    return [arrival for arrival in arrivals if not is_probe(arrival.topic)]
 
 
 def refused(item: Item, detail: str) -> Rejected:

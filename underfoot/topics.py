@@ -105,6 +105,11 @@ def probe_topics(filters: Iterable[str]) -> list[str]:
     ]
 
 
+def is_probe(topic: str) -> bool:
+    """Whoever sent it: while a district moves, two shards may be subscribed to it, and each gets the other's probes."""
+    return _PROBE_LEVEL in topic and _PROBE_LEVEL in topic.split("/")
+
+
 def shard_filter(shard: str) -> str:
     """What a shard's session is subscribed to beside what it takes reports by, so that it has a probe even then when it
     takes none: its last district has gone to another shard."""

@@ -303,8 +303,10 @@ def test_probe_of_somebody_else_proves_nothing(shard: Shard) -> None:
     for payload in (b"{", b"[]", b"{}", b"7", *(json.dumps(ours | more) for more in NOT_OURS)):
         made = payload if isinstance(payload, bytes) else payload.encode()
         shard.commit(shard.message("underfoot/v1/~probe/~probe/~probe/report", made))
+        shard.commit(shard.message("underfoot/v1/410502/~probe/~probe/report", made))
     shard.commit(*shard.probe(shard.now_us + 6 * DAY), *shard.probe(shard.now_us - 8 * DAY))
     assert shard.one("SELECT caught_up_to FROM shards")["caught_up_to"] is None
+    assert shard.rows("SELECT * FROM quarantine") == [], "nor is it a message"
     shard.commit(*shard.probe(shard.now_us - SECOND), *shard.probe(shard.now_us - 5 * SECOND))
     caught_up = shard.one("SELECT caught_up_to FROM shards")["caught_up_to"].timestamp()
     assert caught_up == pytest.approx(shard.now_us / 1e6 - 1, abs=0.1)

@@ -18,8 +18,8 @@ from tests.system.publisher import load
 
 @pytest.mark.parametrize(
     ("kills", "per_second"),
-    [(20, 150), pytest.param(120, 200, marks=pytest.mark.long)],
-    ids=["20 kills", "120 kills"],
+    [(12, 150), pytest.param(120, 200, marks=pytest.mark.long)],
+    ids=["12 kills", "120 kills"],
 )
 def test_killed_at_random_moments_while_deliveries_flow(city: City, kills: int, per_second: int) -> None:
     deliver_quickly(city)

@@ -109,7 +109,7 @@ def test_a_listener_that_is_killed_again_and_again(listened: City) -> None:
 
 def test_a_database_that_is_killed_meanwhile(listened: City) -> None:
     process = start(listened)
-    with fleet_meanwhile(listened, "--rate", "300", "--retry-s", "2") as result:
+    with fleet_meanwhile(listened, "--rate", "100", "--retry-s", "2") as result:
         until(lambda: messages(listened) > 100, "frames under way")
         listened.installation.stop_server("postgres", "--kill")
         time.sleep(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from underfoot.identity.rights import within
-from underfoot.topics import DEVICE_ID, PROBE_FILTERS, filters_of, probe_topics, shard_filter
+from underfoot.topics import DEVICE_ID, PROBE_FILTERS, filters_of, is_probe, probe_topics, shard_filter
 
 MAPPED = ["/city/+/well/status/+", "dtu/+/up", "vendor/#", "+/data"]
 
@@ -22,6 +22,11 @@ def test_each_filter_has_a_probe_of_its_own(districts: list[str] | None) -> None
 def test_ingest_may_send_those_of_protocol_v1() -> None:
     topics = probe_topics([*filters_of(None), *filters_of(["410502"]), shard_filter("main")])
     assert all(any(within(topic, granted) for granted in PROBE_FILTERS) for topic in topics)
+
+
+def test_anybodys_probe_is_told_from_a_message() -> None:
+    assert all(map(is_probe, probe_topics([*filters_of(["410502"]), *MAPPED, shard_filter("north")])))
+    assert not any(map(is_probe, ["underfoot/v1/410502/cover/C-1/report", "vendor/~probes", "dtu/x~probe/up", ""]))
 
 
 def test_no_id_can_be_a_probes() -> None:
