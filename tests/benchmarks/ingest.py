@@ -41,8 +41,14 @@ def figures() -> list[Figure]:
         delays, receipts = _at_rate(made, STEADY_RATE, STEADY_S)
         quiet, quiet_receipts = _at_rate(made, QUIET_RATE, QUIET_S)
         backlog_s = _burst(made)
+        made.call("shards", "split")
+        noop_again, divided = [], []
+        for repeat in range(REPEATS, 2 * REPEATS):
+            noop_again.append(_noop(made, repeat)[0])
+            divided.append(_durable(made, repeat)[0])
     return [
         Figure("ingest.durable_reports_per_s", median(durable), "reports/s", "paho_noop", median(noop)),
+        Figure("ingest.durable_divided_reports_per_s", median(divided), "reports/s", "paho_noop", median(noop_again)),
         Figure("ingest.durable_vs_c", median(durable), "reports/s", "mosquitto_sub", median(in_c)),
         Figure("ingest.cpu_us_per_report", median(cpu), "µs", "paho_noop", median(noop_cpu)),
         Figure(
