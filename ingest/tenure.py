@@ -53,7 +53,7 @@ class Stale:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Applicant:
     """In whose name a shard is taken. `stale` says whose sessions may be ended for it, `opened` hears of each
     connection of ours; `receive` gets the session ready for districts that are on their way, and waits for them.
     `stations` reads what SL 651 stations send."""
@@ -119,13 +119,15 @@ def _check(held: Cursor, shard: str, epoch: int) -> None:
 
 
 @contextmanager
-def hold(database_url: str, shard: str, stop: threading.Event, claim: Claim | None = None) -> Iterator[Tenure | None]:
+def hold(
+    database_url: str, shard: str, stop: threading.Event, applicant: Applicant | None = None
+) -> Iterator[Tenure | None]:
     """Wait for the shard's lock and load its state. None when `stop` came first."""
-    claim = claim or Claim()
+    applicant = applicant or Applicant()
     with connect(database_url, f"lock-{shard}", autocommit=True) as lock:
-        claim.opened(lock)
+        applicant.opened(lock)
         while not _locked(lock, shard):
-            stale = claim.stale()
+            stale = applicant.stale()
             if stale is not None:
                 log.warning("shard %s: ending the sessions of a holder that no longer lives", shard)
                 params = {"shard": shard, "epoch": stale.epoch, "beat": stale.beat}
@@ -136,19 +138,19 @@ def hold(database_url: str, shard: str, stop: threading.Event, claim: Claim | No
         for channel in _CHANNELS:
             lock.execute(f"LISTEN {channel}")
         with connect(database_url, f"ingest-{shard}") as connection:
-            claim.opened(connection)
+            applicant.opened(connection)
             allow_arrays(connection)
-            epoch, shard_key = _begin(connection, shard, claim)
+            epoch, shard_key = _begin(connection, shard, applicant)
             plan = read_division(connection).plan(shard)
             connection.commit()
             sessions: list[bool] = []
-            if plan.coming and claim.receive is not None:
-                sessions = claim.receive(lock, connection, shard, plan)
+            if plan.coming and applicant.receive is not None:
+                sessions = applicant.receive(lock, connection, shard, plan)
             if stop.is_set():
                 yield None
                 return
-            tenure = _load(lock, connection, shard, shard_key, epoch, claim.stations)
-            tenure.sessions, tenure.may_serve = sessions, claim.may_serve
+            tenure = _load(lock, connection, shard, shard_key, epoch, applicant.stations)
+            tenure.sessions, tenure.may_serve = sessions, applicant.may_serve
             yield tenure
 
 
@@ -157,11 +159,11 @@ def _locked(lock: Connection, shard: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _begin(connection: Connection, shard: str, claim: Claim) -> tuple[int, int]:
+def _begin(connection: Connection, shard: str, applicant: Applicant) -> tuple[int, int]:
     params = {
         "shard": shard,
         "holder": f"{socket.gethostname()}:{os.getpid()}",
-        "worker_key": claim.worker_key,
+        "worker_key": applicant.worker_key,
     }
     row = connection.execute(statement("shard.begin_epoch"), params).fetchone()
     connection.commit()

@@ -6,9 +6,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, overload
 
 import numpy as np
 import orjson
@@ -18,7 +17,7 @@ from alerts.outcome import Outcome
 from alerts.record import Recorder, failure, put_conditions, without_known_late
 from ingest import inbox
 from ingest.arrival import Arrival
-from ingest.decode import Claim, Item, Rejected, claims, decode, read_ahead
+from ingest.decode import Item, Rejected, claims, decode, read_ahead
 from ingest.division import advance
 from ingest.flood import Allowance
 from ingest.load import FLOODING
@@ -49,6 +48,7 @@ class _Understood:
     """Messages, judged as far as that goes without the database; it holds while the registry's `changes` are these."""
 
     changes: int
+    strangers: list[str]
     reports: int
     judged: Judged
 
@@ -77,7 +77,7 @@ class Worker:
         self._registry_changed = threading.Event()
         self._lost: list[str] = []
         self._sessions = tenure.sessions
-        self._ahead: tuple[list[Arrival], _Understood | None] | None = None
+        self._ahead: tuple[list[Arrival], _Understood] | None = None
         self._session = Session(
             settings.require_mqtt(),
             f"underfoot-{tenure.shard}",
@@ -137,8 +137,10 @@ class Worker:
         waiting = inbox.take(tenure) if look_around else inbox.Waiting()
         messages = [*waiting.messages, *messages] if waiting.messages else messages
         self._follow_the_ledger()
-        if understood is None or understood.changes != tenure.registry.changes or waiting.messages:
-            understood = self._understand(messages, may_ask=True)
+        if understood is None or waiting.messages:
+            understood = self._understand(messages)
+        if self._outdated(understood):
+            understood = self._understand(messages)
         judged = understood.judged.settle()
         self._store_and_evaluate(judged, done)
         self._report_floods(judged.flooding)
@@ -169,27 +171,20 @@ class Worker:
             self._registry_changed.clear()
             self._tenure.ledger.refresh(self._tenure.connection)
 
-    @overload
-    def _understand(self, messages: Sequence[Arrival], *, may_ask: Literal[True]) -> _Understood: ...
-    @overload
-    def _understand(self, messages: Sequence[Arrival], *, may_ask: bool) -> _Understood | None: ...
-    def _understand(self, messages: Sequence[Arrival], *, may_ask: bool) -> _Understood | None:
-        """None: the ledger would have to be asked whose they are."""
+    def _understand(self, messages: Sequence[Arrival]) -> _Understood:
         registry = self._tenure.registry
-        if not self._know(claims(messages, registry), may_ask=may_ask):
-            return None
+        strangers = unknown_ids(claims(messages, registry), registry)
         items, undecodable = decode(messages, registry, self._tenure.codecs)
-        if not self._know((item.claim for item in items), may_ask=may_ask):
-            return None
+        strangers += unknown_ids((item.claim for item in items), registry)
         judged = validate(items, registry)
         judged.rejected += undecodable
-        return _Understood(registry.changes, len(items) + len(undecodable), judged)
+        return _Understood(registry.changes, strangers, len(items) + len(undecodable), judged)
 
-    def _know(self, claims: Iterable[Claim | None], *, may_ask: bool) -> bool:
-        unknown = unknown_ids(claims, self._tenure.registry)
-        if unknown and may_ask:
-            self._tenure.ledger.look_up(self._tenure.connection, unknown)
-        return may_ask or not unknown
+    def _outdated(self, understood: _Understood) -> bool:
+        """Whether the registry is another by now; whom it did not have is asked for."""
+        if understood.strangers:
+            self._tenure.ledger.look_up(self._tenure.connection, sorted(set(understood.strangers)))
+        return understood.changes != self._tenure.registry.changes
 
     def _take(self, linger_s: float, wait_s: float) -> list[Arrival]:
         return self._session.take(self._settings.batch_reports, linger_s, wait_s)
@@ -198,7 +193,7 @@ class Worker:
         """Where a whole batch waits already."""
         if self._session.waiting >= self._settings.batch_reports:
             arrivals = self._take(0, 0)
-            self._ahead = arrivals, self._understand(_without_probes(arrivals), may_ask=False)
+            self._ahead = arrivals, self._understand(_without_probes(arrivals))
 
     def _store_and_evaluate(self, judged: Judged, done: _Committed) -> None:
         connection = self._tenure.connection

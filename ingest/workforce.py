@@ -21,7 +21,7 @@ from ingest.division import Plan
 from ingest.lease import Lease, View, cut
 from ingest.receive import receive
 from ingest.share import share
-from ingest.tenure import Claim, Stale, TenureLostError, hold
+from ingest.tenure import Applicant, Stale, TenureLostError, hold
 from ingest.worker import Worker
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
@@ -127,7 +127,7 @@ class Post:
                 return
             self._connections = []
             self._plan = None
-        claim = Claim(
+        applicant = Applicant(
             worker_key=self._worker_key,
             may_serve=self._may_serve,
             stale=self._take_stale,
@@ -135,7 +135,7 @@ class Post:
             stations=self._stations,
             receive=partial(receive, self._settings, over, self._may_serve),
         )
-        with hold(self._settings.require_database(), self.shard, over, claim) as tenure:
+        with hold(self._settings.require_database(), self.shard, over, applicant) as tenure:
             if tenure is None:
                 return
             with self._lock:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from ingest.lease import Lease
-from ingest.tenure import Claim, Stale, hold
+from ingest.tenure import Applicant, Stale, hold
 from tests.integration.shard import Shard, shard_of
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
@@ -31,8 +31,8 @@ def claimed(shard: Shard, stale: Stale) -> Iterator[tuple[list[int], threading.E
     stop, done = threading.Event(), threading.Event()
 
     def run() -> None:
-        claim = Claim(stale=lambda: next(said, None))
-        with hold(shard.database, "main", stop, claim) as tenure:
+        applicant = Applicant(stale=lambda: next(said, None))
+        with hold(shard.database, "main", stop, applicant) as tenure:
             if tenure is not None:
                 epochs.append(tenure.epoch)
             done.set()

@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,12 @@ DEVICES = {family: [f"{family}-{number:03d}" for number in range(1, _SIZES[famil
 PROBE_S = 0.2
 
 
-def write_ledger(path: Path) -> None:
+def write_ledger(path: Path, devices: Mapping[str, Iterable[str]] = DEVICES) -> None:
+    """`devices`: device_ids by family."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(_HEADER.split(","))
-        for family, ids in DEVICES.items():
+        for family, ids in devices.items():
             for number, device_id in enumerate(ids, 1):
                 code = f"{DISTRICT}{_CLASSES[family]}{number:06d}"
                 place = f"114.{352000 + number:06d}", f"36.{102000 + number:06d}"

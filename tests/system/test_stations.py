@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.city import LONG, City, signal_and_wait, until
+from tests.system.city import LONG, City, signal_and_wait, until, write_ledger
 from tests.system.installation import free_port
 
 STATIONS = 60 if LONG else 30
@@ -83,6 +83,26 @@ def test_a_fleet_on_a_bad_network_is_taken_whole(listened: City) -> None:
     assert listened.value(topics) == STATIONS
     assert signal_and_wait(process, signal.SIGTERM) == 0
     assert "Traceback" not in listened.log("stations")
+
+
+def test_what_stations_measured_is_stored_once_and_to_the_millimetre(listened: City) -> None:
+    numbers = [f"{41_050_001 + number:010d}" for number in range(STATIONS)]
+    ledger = listened.installation.folder / "stations.csv"
+    write_ledger(ledger, {kind: [f"{number}-{kind}" for number in numbers] for kind in ("rain", "pipe")})
+    listened.installation.run("devices", "import", str(ledger))
+    start(listened)
+    listened.start("ingest")
+    result = fleet(listened, "--corrupt", "0.1", "--split", "0.1", "--repeat", "0.2")
+    waiting = "SELECT count(*) FROM inbox WHERE consumed_at IS NULL"
+    until(lambda: listened.value(waiting) == 0, "everything carried out", 60)
+    assert result["rain_mm"] > 0
+    rain = listened.rows("SELECT count(*), sum(amount_mm)::float8 FROM report_rain")
+    assert rain == [(result["rain_reports"], pytest.approx(result["rain_mm"], abs=0.05))]
+    assert listened.value("SELECT count(*) FROM report_pipe") == result["level_reports"]
+    in_quarantine = "SELECT count(*) FROM quarantine WHERE reason <> 'checksum'"
+    assert listened.value(in_quarantine) == 0
+    booked = listened.rows("SELECT sum(received)::int, sum(by_inbox)::int FROM books")
+    assert booked == [(result["sent"] + result["corrupted"],) * 2]
 
 
 def test_the_same_fleet_again_is_the_same_messages(listened: City) -> None:
