@@ -150,9 +150,10 @@ def _look_closer(
 
 
 def claims(arrivals: Iterable[Arrival], registry: Registry) -> list[Claim]:
-    """Whose the reports are whose topics say so, and have not been heard yet."""
+    """Of what is not plainly JSON, whose it is by its topic, where that has not been heard yet: the ledger may declare
+    another codec for its device."""
     heard = registry.by_topic
-    fresh = {arrival.topic for arrival in arrivals}.difference(heard)
+    fresh = {arrival.topic for arrival in arrivals if arrival.content is None}.difference(heard)
     parsed = (parse_device_topic(topic) for topic in sorted(fresh))
     return [Claim(topic.device_id, topic.area, topic.family) for topic in parsed if topic is not None]
 

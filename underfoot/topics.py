@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 ROOT = "underfoot/v1"
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 DISTRICT = re.compile(r"[0-9]{6}", re.ASCII)
+_TOPIC = re.compile(rf"{ROOT}/({DISTRICT.pattern})/([^/]*)/({DEVICE_ID.pattern})/([a-z]+)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTopic:
+class ReportTopic(NamedTuple):
     """`underfoot/v1/{area}/{family}/{device_id}/report`; `area` is the 6-digit district."""
 
     area: str
@@ -49,12 +50,8 @@ def parse_cbor_topic(topic: str) -> ReportTopic | None:
 
 
 def _parse(topic: str, last: str) -> ReportTopic | None:
-    parts = topic.split("/")
-    if len(parts) != 6 or parts[0] != "underfoot" or parts[1] != "v1" or parts[5] != last:
-        return None
-    if not DISTRICT.fullmatch(parts[2]) or not DEVICE_ID.fullmatch(parts[4]):
-        return None
-    return ReportTopic(parts[2], parts[3], parts[4])
+    found = _TOPIC.fullmatch(topic)
+    return ReportTopic(*found.groups()[:3]) if found is not None and found[4] == last else None
 
 
 @dataclass(frozen=True, slots=True)
