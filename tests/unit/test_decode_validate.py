@@ -704,7 +704,7 @@ def test_unknown_ids_are_looked_up_only_where_they_can_be_ids(registry: Registry
     came = [
         arrival({}, f"underfoot/v1/410502/cover/{device_id}/report") for device_id in ("C-1", "N-1", "N-1", "a\0b", "")
     ]
-    items, _ = decode(came, registry, Codecs([]))
+    items, _ = decode(came, registry, NoCodecs())
     assert unknown_ids((item.claim for item in items), registry) == ["N-1"]
     assert unknown_ids(claims(came, registry), registry) == [], "plain JSON says it by its items"
     other = [one._replace(payload=b"\xa1", content=None, raw=b"") for one in came]
