@@ -8,7 +8,7 @@ from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.rig import Rig, last_commit, rig, stored, underfoot, wait_for, wait_until_ready
 
 DEVICES = 20_000
-REPORTS = 60_000
+REPORTS = 150_000
 REPEATS = 3
 GARBAGE = 0.5
 """Of all messages: as much again as there are reports."""
