@@ -45,6 +45,8 @@ def publishes(
         end = body + length
         if body == 0 or end > size:
             break
+        if length < 2:
+            raise ProtocolError(f"a PUBLISH of {length} bytes")
         topic_end = body + 2 + (data[body] << 8) + data[body + 1]
         qos = header >> 1 & 3
         start = topic_end + 2 if qos else topic_end

@@ -89,6 +89,6 @@ def plain_integers(raw: list[Any]) -> tuple[NDArray[np.int64], Mask]:
             return np.array(raw, np.int64), np.zeros(len(raw), np.bool_)
         except OverflowError:
             pass
-    good = [type(value) is int and -(2**63) < value < 2**63 for value in raw]
+    good = [type(value) is int and -(2**63) <= value < 2**63 for value in raw]
     numbers = np.array([value if right else 0 for value, right in zip(raw, good, strict=True)], np.int64)
     return numbers, ~np.array(good, np.bool_)

@@ -54,7 +54,7 @@ class Judged:
     `families` come with `settle`: until then nothing is held against what their devices have said before."""
 
     def __init__(self) -> None:
-        self._unsettled: list[tuple[FamilyDevices, _Rows, list[Item]]] = []
+        self._unsettled: list[tuple[FamilyDevices, NDArray[np.int32], list[Item], _Rows]] = []
         self.families: list[tuple[FamilyDevices, Reports, list[Item]]] = []
         self.rejected: list[Rejected] = []
         self.forward: list[Forward] = []
@@ -62,17 +62,19 @@ class Judged:
         """device_keys of those over their allowance."""
 
     def add(self, devices: FamilyDevices, slots: NDArray[np.int32], items: list[Item]) -> None:
-        self._unsettled.append((devices, _read(devices, slots, items), items))
+        self._unsettled.append((devices, slots, items, _read(devices, slots, items)))
 
     def settle(self) -> Judged:
-        """Now that all before them is known."""
-        self.families = [(devices, rows.settled(), items) for devices, rows, items in self._unsettled]
+        """Once, when all before them is known. Those over their device's allowance are rejected, where there is one."""
+        for devices, slots, items, rows in self._unsettled:
+            kept, listed = _within_allowance(devices, slots, items, self)
+            within = rows if len(listed) == len(items) else _read(devices, kept, listed)
+            self.families.append((devices, within.settled(), listed))
         return self
 
 
 def validate(items: Sequence[Item], registry: Registry) -> Judged:
-    """Every report of these, judged but for `settle`. Those over their device's allowance are rejected, where there is
-    one."""
+    """Every report of these, judged but for `settle`: nothing here remembers that it was asked."""
     judged = Judged()
     by_family: list[tuple[list[int], list[Item]]] = [([], []) for _ in registry.by_number]
     for item in items:
@@ -99,8 +101,7 @@ def validate(items: Sequence[Item], registry: Registry) -> Judged:
             listed.append(item)
     for devices, (slots, listed) in zip(registry.by_number, by_family, strict=True):
         if listed:
-            kept, listed = _within_allowance(devices, np.array(slots, np.int32), listed, judged)
-            judged.add(devices, kept, listed)
+            judged.add(devices, np.array(slots, np.int32), listed)
     return judged
 
 

@@ -129,7 +129,7 @@ class Worker:
         tenure: memory may be ahead of the database by then."""
         tenure = self._tenure
         connection = tenure.connection
-        probes = [arrival for arrival in arrivals if is_probe(arrival.topic)]
+        probes = [arrival for arrival in arrivals if _is_probe(arrival)]
         messages = _without_probes(arrivals) if probes else arrivals
         done = _Committed()
         clock_steps = CLOCK.steps if look_around else CLOCK.noted.get(tenure.shard, 0)
@@ -139,7 +139,7 @@ class Worker:
         self._follow_the_ledger()
         if understood is None or waiting.messages:
             understood = self._understand(messages)
-        if self._outdated(understood):
+        while self._outdated(understood):
             understood = self._understand(messages)
         judged = understood.judged.settle()
         self._store_and_evaluate(judged, done)
@@ -363,10 +363,8 @@ class Worker:
     def _sent_us(self, probe: Arrival) -> int:
         """When we sent it. 0 where somebody else has, or we did on an earlier connection: what was unacknowledged then
         may come after it."""
-        try:
-            sent, mark = (orjson.loads(probe.payload)[name] for name in ("sent_us", "mark"))
-        except (ValueError, TypeError, KeyError):
-            return 0
+        content = probe.content or {}
+        sent, mark = content["sent_us"], content["mark"]
         ours = mark == self._probe_mark and isinstance(sent, int)
         return sent if ours and 0 <= probe.received_us - sent < 7 * 86_400_000_000 else 0
 
@@ -397,7 +395,12 @@ class Worker:
 
 
 def _without_probes(arrivals: Sequence[Arrival]) -> list[Arrival]:
-    return [arrival for arrival in arrivals if not is_probe(arrival.topic)]
+    return [arrival for arrival in arrivals if not _is_probe(arrival)]
+
+
+def _is_probe(arrival: Arrival) -> bool:
+    """Ours, or another shard's. Whatever else comes under such a topic is a message like any."""
+    return is_probe(arrival.topic) and arrival.content is not None and arrival.content.keys() == {"sent_us", "mark"}
 
 
 def refused(item: Item, detail: str) -> Rejected:

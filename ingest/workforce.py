@@ -114,7 +114,9 @@ class Post:
                 pause = 0.5
                 continue
             except (psycopg.Error, TenureLostError, ConnectionError) as error:
-                log.warning("shard %s: tenure over: %s", self.shard, str(error).strip())
+                # Of statements sent together the one after the failed one says least, and last.
+                cause = error.__context__ if isinstance(error, psycopg.errors.PipelineAborted) else None
+                log.warning("shard %s: tenure over: %s", self.shard, str(cause or error).strip())
             except Exception:
                 log.exception("shard %s: tenure over", self.shard)
             pause = 0.5 if time.monotonic() - began > _EASED_S else min(pause * 2, _LONGEST_PAUSE_S)

@@ -178,6 +178,24 @@ def test_an_alarm_goes_with_its_device_and_so_does_a_close_that_waits(shard: Sha
     assert shard.outcome("close:1") == "done"
 
 
+def test_what_was_looked_at_ahead_is_forwarded_though_the_ledger_has_changed_since(
+    shard: Shard, operator: Connection
+) -> None:
+    register(shard, "C-90", "410503")
+    shard.end()
+    redivide(operator, {"410503": "north"}, actor="test")
+    shard.begin()
+    topic, payload = "underfoot/v1/410503/cover/C-90/report", b'{"values":{"open":true}}'
+    shard.commit(shard.message(topic, payload))
+    came = shard.message(topic, payload)
+    ahead = shard.worker._understand([came])
+    assert (len(ahead.judged.forward), ahead.strangers) == (1, [])
+    shard.worker._registry_changed.set()
+    shard.worker.commit([came], ahead, look_around=False)
+    assert shard.one("SELECT sum(forwarded)::int AS forwarded FROM books")["forwarded"] == 2
+    assert shard.rows("SELECT * FROM quarantine") == []
+
+
 def test_one_change_at_a_time_and_what_is_wrong_is_named(shard: Shard, operator: Connection) -> None:
     ran_once(shard)
     redivide(operator, {"410502": "north"}, actor="test")

@@ -295,18 +295,21 @@ def test_offline_ends_with_the_next_report_even_over_a_restart(shard: Shard) -> 
     assert shard.open() == {}
 
 
-NOT_OURS: tuple[dict[str, Any], ...] = ({"sent_us": "now"}, {"sent_us": None}, {"mark": "00000000"}, {"mark": None})
+NOT_OURS: tuple[dict[str, Any], ...] = ({"sent_us": "now"}, {"sent_us": 7.5}, {"mark": "00000000"}, {"mark": 7})
 
 
 def test_probe_of_somebody_else_proves_nothing(shard: Shard) -> None:
     ours = json.loads(shard.probe()[0].payload)
-    for payload in (b"{", b"[]", b"{}", b"7", *(json.dumps(ours | more) for more in NOT_OURS)):
-        made = payload if isinstance(payload, bytes) else payload.encode()
+    for made in (json.dumps(ours | more).encode() for more in NOT_OURS):
         shard.commit(shard.message("underfoot/v1/~probe/~probe/~probe/report", made))
         shard.commit(shard.message("underfoot/v1/410502/~probe/~probe/report", made))
     shard.commit(*shard.probe(shard.now_us + 6 * DAY), *shard.probe(shard.now_us - 8 * DAY))
     assert shard.one("SELECT caught_up_to FROM shards")["caught_up_to"] is None
     assert shard.rows("SELECT * FROM quarantine") == [], "nor is it a message"
+    probe = "underfoot/v1/410502/~probe/~probe/report"
+    others = [shard.message(probe, payload) for payload in (b"{", b"[]", b"{}", b"7")]
+    shard.commit(*others, *shard.probe(shard.now_us + 6 * DAY))
+    assert shard.books()["quarantined"] == 4, "what has no probe's form is one"
     shard.commit(*shard.probe(shard.now_us - SECOND), *shard.probe(shard.now_us - 5 * SECOND))
     caught_up = shard.one("SELECT caught_up_to FROM shards")["caught_up_to"].timestamp()
     assert caught_up == pytest.approx(shard.now_us / 1e6 - 1, abs=0.1)

@@ -19,8 +19,11 @@ from alerts.outcome import RuleInForce
 from alerts.rules import shipped_pack
 from ingest.arrival import Arrival
 from ingest.decode import LARGEST, Item, Rejected, claims, decode, read_ahead
+from ingest.flood import Allowance
+from ingest.packets import ProtocolError, publishes
 from ingest.reasons import MEANING, Rejection
 from ingest.registry import FAMILY_NAMES, DeviceRows, Registry
+from ingest.shape import plain_integers
 from ingest.validate import Judged, event_time, storable, unknown_ids, validate
 from ingest.validate import judge as judge_family
 from tests.unit.payloads import COVER, any_json, payloads, topics
@@ -709,3 +712,28 @@ def test_unknown_ids_are_looked_up_only_where_they_can_be_ids(registry: Registry
     assert unknown_ids(claims(came, registry), registry) == [], "plain JSON says it by its items"
     other = [one._replace(payload=b"\xa1", content=None, raw=b"") for one in came]
     assert unknown_ids(claims(other, registry), registry) == ["N-1"]
+
+
+def test_what_is_judged_again_is_charged_once(registry: Registry) -> None:
+    cover = registry.families["cover"]
+    cover.allowance = Allowance(0.001, 5)
+    items, _ = decode([arrival({"values": {"open": True}}) for _ in range(4)], registry, NoCodecs())
+    validate(items, registry)
+    assert validate(items, registry).settle().rejected == []
+    over = validate(items, registry).settle()
+    assert [one.reason for one in over.rejected] == [Rejection.rate_limited] * 3
+    ((_, reports, kept),) = over.families
+    assert len(reports) == len(kept) == 1
+    assert over.flooding
+
+
+def test_a_seq_that_is_none_makes_no_other_doubtful() -> None:
+    numbers, odd = plain_integers([5.5, NO_SEQ, "x", 2**70, 7])
+    assert odd.tolist() == [True, False, True, True, False]
+    assert numbers.tolist() == [0, NO_SEQ, 0, 0, 7]
+
+
+@pytest.mark.parametrize("packet", [b"\x30\x00", b"\x30\x01\x00", b"\x30\x80\x00", b"\x32\x03\x00\x01a"])
+def test_a_packet_that_is_no_publish_is_named(packet: bytes) -> None:
+    with pytest.raises(ProtocolError, match="bytes"):
+        publishes(packet, 0, NOW_US, 1, read_ahead)
