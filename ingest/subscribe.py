@@ -174,7 +174,6 @@ class Session:
         self._received_us = 0
         self._online = False
         self._present = False
-        self._heard_at = 0.0
         self._stop = False
         self._failure: BaseException | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -318,7 +317,7 @@ class Session:
         with selectors.DefaultSelector() as selector:
             selector.register(buffered, selectors.EVENT_READ, "socket")
             self._register_others(selector)
-            misc_at = self._heard_at = time.monotonic()
+            misc_at = heard_at = time.monotonic()
             while self._client.socket() is not None:
                 serving = self._serving()
                 self._send_gathered()
@@ -333,11 +332,11 @@ class Session:
                 self._look_at_others(events)
                 now = time.monotonic()
                 if any(key.data == "socket" and mask & selectors.EVENT_READ for key, mask in events):
-                    self._heard_at = now
+                    heard_at = now
                     self._read(buffered)
-                if now - self._heard_at > 1.5 * self._keepalive_s:
+                if now - heard_at > 1.5 * self._keepalive_s:
                     # paho asks after one keepalive of silence, and would give the answer another one.
-                    raise ConnectionError(f"nothing heard for {now - self._heard_at:.0f} s")
+                    raise ConnectionError(f"nothing heard for {now - heard_at:.0f} s")
                 if now - misc_at > 1:
                     misc_at = now
                     self._client.loop_misc()

@@ -178,12 +178,12 @@ class Worker:
         strangers += unknown_ids((item.claim for item in items), registry)
         judged = validate(items, registry)
         judged.rejected += undecodable
-        return _Understood(registry.changes, strangers, len(items) + len(undecodable), judged)
+        return _Understood(registry.changes, sorted(set(strangers)), len(items) + len(undecodable), judged)
 
     def _outdated(self, understood: _Understood) -> bool:
         """Whether the registry is another by now; whom it did not have is asked for."""
         if understood.strangers:
-            self._tenure.ledger.look_up(self._tenure.connection, sorted(set(understood.strangers)))
+            self._tenure.ledger.look_up(self._tenure.connection, understood.strangers)
         return understood.changes != self._tenure.registry.changes
 
     def _take(self, linger_s: float, wait_s: float) -> list[Arrival]:
@@ -218,7 +218,7 @@ class Worker:
         tenure = self._tenure
         news = [(key, Reason.flooding) for key in sorted(flooding) if tenure.flooding.seen(key)]
         news += [(key, Reason.flood_over) for key in tenure.flooding.ended()]
-        now_us = time.time_ns() // 1000
+        now_us = CLOCK.now_us()
         Recorder(tenure.connection).record(
             failure(
                 SubjectKind.device,

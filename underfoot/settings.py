@@ -213,7 +213,8 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description="How long the broker may keep back what was unacknowledged on the connection before, or did not fit"
-        " into its window (NATS: its ack_wait; mosquitto, EMQX: 0). Nothing counts as caught up before (seconds)",
+        " into its window (mosquitto: 0; NATS: above its ack_wait; EMQX: 30). Nothing counts as caught up"
+        " before (seconds)",
     )
     clock_settles_s: float = Field(
         600,

@@ -25,17 +25,17 @@ class Codecs:
     """Every codec there is, with these mappings in force; `stations` reads SL 651 stations by their map."""
 
     def __init__(self, mappings: Iterable[Mapping | UnreadableMapping] = (), *, stations: Codec = sl651.decode) -> None:
-        self._mappings = list(mappings)
+        listed = list(mappings)
         self._built_in = {
             "json": _sheltered(json_v1.decode),
             "cbor": _sheltered(cbor_v1.decode),
             "gateway": _sheltered(gateway.decode),
             "sl651": _sheltered(stations),
         }
-        self._by_name = {one.name: _sheltered(_codec_of(one)) for one in self._mappings}
-        self._pushed = {one.name for one in self._mappings if one.http}
+        self._by_name = {one.name: _sheltered(_codec_of(one)) for one in listed}
+        self._pushed = {one.name for one in listed if one.http}
         self._patterns: dict[int, list[tuple[str, Codec]]] = {}
-        for one in self._mappings:
+        for one in listed:
             for pattern in one.topics:
                 self._patterns.setdefault(pattern.count("/"), []).append((pattern, self._by_name[one.name]))
 
