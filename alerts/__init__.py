@@ -1,1 +1,1 @@
-"""From reports to alarms to what is owed: rules → evaluate → transition → record → dispatch."""
+"""From reports to alarms to what is owed: rules → judge → record → deliver."""

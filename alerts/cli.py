@@ -1,4 +1,4 @@
-"""`underfoot alerts`, and the commands for sinks and the outbox."""
+"""`underfoot alerts`, and the commands for rules, sinks and the outbox."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import threading
 import psycopg
 import typer
 
-from alerts.delivery_cli import commands as delivery_commands
-from alerts.dispatch import Dispatcher
+from alerts.city.engine import run_city, take_over
+from alerts.deliver.cli import commands as delivery_commands
+from alerts.deliver.dispatch import Dispatcher
+from alerts.rulebook.cli import commands as rules_commands
 from alerts.timers import run_timers
 from underfoot.settings import Settings, load
 from underfoot.storage.connect import connect
@@ -20,11 +22,13 @@ log = logging.getLogger(__name__)
 
 commands = typer.Typer()
 commands.add_typer(delivery_commands)
+commands.add_typer(rules_commands)
 
 
 @commands.command()
 def alerts() -> None:
-    """Run the timers (silence, offline devices) and deliver what is owed. Runs until SIGTERM or Ctrl-C.
+    """Judge what takes several devices, run the timers (silence, offline devices) and deliver what is owed.
+    Runs until SIGTERM or Ctrl-C.
 
     Any number may run: one works, the others wait to take over.
     """
@@ -46,9 +50,11 @@ def _work_under_lock(settings: Settings, stop: threading.Event) -> None:
         while not _locked(lock):
             if stop.wait(0.5):
                 return
+        epoch = take_over(lock)
         over = threading.Event()
         threads = [
             threading.Thread(target=run_timers, args=(settings, over), name="timers"),
+            threading.Thread(target=run_city, args=(settings, epoch, over), name="city"),
             threading.Thread(
                 target=Dispatcher(settings.require_database(), settings).run, args=(over,), name="dispatch"
             ),

@@ -11,28 +11,24 @@ import logging
 import threading
 import time
 from datetime import timedelta
-from itertools import groupby
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from alerts.breaker import LONGEST_BACKOFF_S
-from alerts.rulebook import rules_in_force
-from alerts.rules import NoDataRule
+from alerts.deliver.breaker import LONGEST_BACKOFF_S
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
 
 log = logging.getLogger(__name__)
 
-_DEVICES_A_COMMAND = 1000
 _PURGE_EVERY_S = 60.0
 _PURGED_TOGETHER = 2000
 _NOT_A_STEP_S = 2.0
 
 
 def run_timers(settings: Settings, stop: threading.Event) -> None:
-    """Look for due silences and silent devices until `stop`; the database's absence is waited out."""
+    """Look for due silences until `stop`; the database's absence is waited out."""
     while not stop.is_set():
         try:
             with connect(settings.require_database(), "timers", autocommit=True) as connection:
@@ -43,14 +39,11 @@ def run_timers(settings: Settings, stop: threading.Event) -> None:
 
 
 def _watch(connection: Connection, settings: Settings, stop: threading.Event) -> None:
-    look_for_offline_at = purge_at = 0.0
+    purge_at = 0.0
     ahead_s = float("inf")
     while not stop.is_set():
         ahead_s = mind_the_clock(connection, ahead_s, 2 * settings.delivery_timeout_s)
         post_due(connection)
-        if time.monotonic() >= look_for_offline_at:
-            post_silent(connection)
-            look_for_offline_at = time.monotonic() + settings.offline_check_interval_s
         if time.monotonic() >= purge_at:
             more = purge_inbox(connection, timedelta(hours=settings.inbox_keep_h)) == _PURGED_TOGETHER
             purge_at = time.monotonic() + (0 if more else _PURGE_EVERY_S)
@@ -74,24 +67,6 @@ def post_due(connection: Connection) -> int:
     posted = 0
     for shard, caught_up_to in connection.execute(statement("alarms.due_shards")).fetchall():
         posted += _post(connection, shard, "timers", {}, f"timers:{shard}:{caught_up_to.isoformat()}")
-    return posted
-
-
-def post_silent(connection: Connection) -> int:
-    """Tell each shard which of its devices have been silent for too long. Returns how many commands are new."""
-    allowances = [
-        {"family": rule.family, "rule_id": rule.rule_id, "intervals": rule.intervals, "grace_s": rule.grace_s}
-        for in_force in rules_in_force(connection)
-        if isinstance(rule := in_force.rule, NoDataRule)
-    ]
-    silent = connection.execute(statement("alarms.silent_devices"), {"allowances": Jsonb(allowances)}).fetchall()
-    posted = 0
-    for (shard, caught_up_to), rows in groupby(silent, key=lambda row: (row[0], row[2])):
-        keys = [row[1] for row in rows]
-        for first in range(0, len(keys), _DEVICES_A_COMMAND):
-            some = keys[first : first + _DEVICES_A_COMMAND]
-            key = f"silent:{shard}:{caught_up_to.isoformat()}:{some[0]}"
-            posted += _post(connection, shard, "silent", {"device_keys": some}, key)
     return posted
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from alerts.duty.files import AT_MOST as ROSTER_AT_MOST
 from api import document, problems
 from api.envelope import Envelope
 from api.exposition import Exposition
@@ -14,16 +15,24 @@ from api.keys import KeyRing
 from api.readiness import Readiness
 from api.roles import V1
 from api.routers import (
+    actions,
+    alarm_health,
     alarms,
     areas,
     assets,
+    backtests,
     books,
     broker,
+    bulk,
     credentials,
     devices,
+    duty,
     health,
+    incidents,
     keys,
     newcomers,
+    out_of_service,
+    pipes,
     push,
     quarantine,
     reports,
@@ -46,6 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         pool = open_pool(database_url, "api", max_size=MAX_CONNECTIONS, statement_timeout_s=STATEMENT_TIMEOUT_S)
         app.state.pool = pool
+        app.state.settings = settings
         app.state.ring = KeyRing(pool)
         app.state.readiness = Readiness(pool, mqtt_url, settings.receipt_after_s, settings.mqtt_ca)
         app.state.exposition = Exposition(pool)
@@ -65,15 +75,28 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES, longer={f"{V1}/push/": settings.push_max_bytes})
+    longer = {
+        f"{V1}/push/": settings.push_max_bytes,
+        f"{V1}/alarms/bulk": MAX_BODY_BYTES + 20 * settings.bulk_most,
+        f"{V1}/duty/": ROSTER_AT_MOST,
+    }
+    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES, longer=longer)
     for noun in (
         health,
         areas,
         assets,
+        pipes,
         devices,
         reports,
         alarms,
+        incidents,
+        duty,
+        alarm_health,
+        actions,
+        bulk,
+        out_of_service,
         rules,
+        backtests,
         quarantine,
         newcomers,
         push,

@@ -10,12 +10,18 @@ from psycopg_pool import ConnectionPool
 from api.keys import Caller
 from api.problems import invalid
 from api.rows import fetch_all, fetch_one
+from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 
 
 def _pool(request: Request) -> ConnectionPool[Connection]:
     pool: ConnectionPool[Connection] = request.app.state.pool
     return pool
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
 
 
 def _caller(request: Request) -> Caller:
@@ -27,6 +33,7 @@ def _caller(request: Request) -> Caller:
 # after the answer is sent, and nothing may be answered before its COMMIT.
 Pool = Annotated[ConnectionPool[Connection], Depends(_pool)]
 WhoCalls = Annotated[Caller, Depends(_caller)]
+Configured = Annotated[Settings, Depends(_settings)]
 
 
 def areas_within(connection: Connection, code: str | None) -> list[str] | None:
@@ -39,13 +46,13 @@ def areas_within(connection: Connection, code: str | None) -> list[str] | None:
     return codes
 
 
-def device_key_of(connection: Connection, device_id: str | None) -> int | None:
-    """The key of the device that a filter names."""
+def device_key_of(connection: Connection, device_id: str | None, *, place: str = "query") -> int | None:
+    """The key of the device that a caller names."""
     if device_id is None:
         return None
     row = fetch_one(connection, "api_devices.find_device", {"device_id": device_id})
     if row is None:
-        raise invalid("device", device_id, "no device reports under this id; see /api/v1/devices")
+        raise invalid("device", device_id, "no device reports under this id; see /api/v1/devices", place=place)
     key: int = row["device_key"]
     return key
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
 
@@ -13,6 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from psycopg_pool import ConnectionPool
 
+from alerts.duty.calendar import known_days
+from alerts.duty.store import load_calendar
+from alerts.health.figures import kept
+from api.parameters import CITY_ZONE
 from api.rows import Row, fetch_all
 from underfoot import metrics
 from underfoot.alarms import Severity
@@ -22,6 +27,7 @@ from underfoot.storage.connect import Connection
 
 Family = CounterMetricFamily | GaugeMetricFamily
 
+_LOOK_AHEAD_DAYS = 60
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _ALL_TIME: dict[str, object] = {"from": None, "to": None, "shard": None}
 
@@ -88,6 +94,12 @@ def _read(connection: Connection) -> Iterator[Family]:
     yield _gauge(metrics.QUARANTINE, [((reason,), messages) for reason, messages in reasons.most_common()])
     opened = {row["severity"]: row["alarms"] for row in fetch_all(connection, "api_metrics.open_alarms", {})}
     yield _gauge(metrics.ALARMS_OPEN, [((severity.name,), opened.get(severity, 0)) for severity in Severity])
+    yield from _health(connection)
+    steps = fetch_all(connection, "api_metrics.city_steps", {})
+    yield _counter(metrics.CITY_STEP_RUNS, steps, "runs")
+    yield _counter(metrics.CITY_STEP_FAILURES, steps, "failures")
+    yield _counter(metrics.CITY_STEP_S, steps, "seconds")
+    yield _gauge(metrics.CITY_STEP_LAST_S, [((row["step"],), row["last_s"]) for row in steps])
     sinks = fetch_all(connection, "api_metrics.deliveries", {})
     yield _gauge(metrics.DELIVERIES_OWED, [((row["sink"],), row["owed"]) for row in sinks])
     yield _gauge(metrics.DELIVERIES_DEAD, [((row["sink"],), row["dead"]) for row in sinks])
@@ -105,10 +117,26 @@ def _read(connection: Connection) -> Iterator[Family]:
     yield _gauge(metrics.DEVICES, [((row["family"], row["status"]), row["devices"]) for row in devices])
 
 
-def _counter(metric: Metric, books: list[Row], column: str) -> CounterMetricFamily:
+def _health(connection: Connection) -> Iterator[Family]:
+    """What the city's thread reckoned last; an installation in which it has never run shows no figures."""
+    found = kept(connection)
+    if found is not None:
+        at, figures = found
+        shown = [((figure.name,), figure.value) for figure in figures if figure.value is not None]
+        yield _gauge(metrics.ALARM_HEALTH, shown)
+        judged = [((figure.name,), int(figure.kept)) for figure in figures if figure.kept is not None]
+        yield _gauge(metrics.ALARM_HEALTH_KEPT, judged)
+        yield _gauge(metrics.ALARM_HEALTH_AGE_S, [((), max((datetime.now(UTC) - at).total_seconds(), 0.0))])
+    today = datetime.now(CITY_ZONE).date()
+    yield _gauge(metrics.CALENDAR_KNOWN_DAYS, [((), known_days(load_calendar(connection), today, _LOOK_AHEAD_DAYS))])
+    turns = fetch_all(connection, "api_metrics.escalated", {})
+    yield _gauge(metrics.ESCALATED, [((str(row["level"]),), row["turns"]) for row in turns])
+
+
+def _counter(metric: Metric, rows: list[Row], column: str) -> CounterMetricFamily:
     family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for row in books:
-        family.add_metric((row["shard"],), row[column])
+    for row in rows:
+        family.add_metric(tuple(row[label] for label in metric.labels), row[column])
     return family
 
 

@@ -1,30 +1,41 @@
-"""What people do to alarms. Acknowledging is written here, in the human region, under the alarm row's lock; closing is
-a command to the shard's holder, which alone writes conditions."""
+"""What people do to alarms, each with its audit rows in the same transaction. The regions are written by
+alerts/regions/actions.py; closing is a command to the shard's holder, which alone writes conditions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
+from alerts.regions import actions as human_actions
+from alerts.regions.actions import Done, Shelved
+from api.alarm_filters import NO_FILTER
 from api.keys import Caller
+from api.models.actions import Act, Judging, Shelving
+from api.parameters import rfc3339
+from api.problems import invalid
 from api.rows import Row, audit, fetch_all, fetch_one
-from underfoot.alarms import Human, Reason
+from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
-NO_FILTER: dict[str, object] = {
-    "state": "all",
-    **dict.fromkeys(
-        ("episode_key", "severity", "alarm_key", "family", "rule_id", "device_key", "asset_key", "areas", "from", "to")
-    ),
-    **dict.fromkeys(("reached", "reached_key")),
-}
+NOT_THERE = "there is no such alarm"
+UNREASONED = "red alarms are not shelved without a reason"
 
 
 class CloseRefusedError(Exception):
     """The alarm cannot be closed now; says why."""
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What became of an action: episodes that it changed, and those with which nothing was done, each with why.
+    All others were as wanted already."""
+
+    changed: frozenset[int]
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Close:
 
     command: Row | None
     alarm: Row
+    posted: bool = False
 
 
 def find_episode(connection: Connection, episode_key: int) -> Row | None:
@@ -40,35 +52,83 @@ def find_episode(connection: Connection, episode_key: int) -> Row | None:
     return rows[0] if rows else None
 
 
-def acknowledge(connection: Connection, episode_key: int, caller: Caller, note: str | None) -> Row | None:
-    """Acknowledge the episode and return it as it is then; None where there is none. Again is the same as once."""
-    episode = _locked(connection, episode_key)
-    if episode is None or episode["human"] == Human.acknowledged:
-        return episode
-    number = fetch_one(connection, "api_alarms.next_transition", {"alarm_key": episode["alarm_key"]})
-    if number is None:
-        raise LookupError(f"alarm {episode['alarm_key']} is locked and yet not there")
-    now = datetime.now(UTC)
-    connection.execute(
-        statement("api_alarms.acknowledge"), {"episode_key": episode_key, "actor": caller.name, "at": now}
-    )
-    connection.execute(
-        statement("api_alarms.record_human_transition"),
-        {
-            "alarm_key": episode["alarm_key"],
-            "transition_no": number["transition_no"],
-            "episode": episode["episode"],
-            "from_state": Human.unacknowledged.value,
-            "to_state": Human.acknowledged.value,
-            "severity": episode["severity"],
-            "reason": Reason.acknowledged.value,
-            "actor": caller.name,
-            "at": now,
-        },
-    )
-    detail = {"alarm_key": episode["alarm_key"], "episode": episode["episode"]} | ({"note": note} if note else {})
-    audit(connection, caller.name, "alarm.acknowledge", f"episode:{episode_key}", **detail)
+def until_when(wanted: Shelving, now: datetime, settings: Settings) -> datetime:
+    """When a shelf ends; one that is over, or too long, is refused."""
+    until, longest = wanted.ends(now), timedelta(hours=settings.shelve_longest_h)
+    name = "until" if wanted.until is not None else "minutes"
+    value = rfc3339(until) if wanted.until is not None else wanted.minutes
+    if until <= now:
+        raise invalid(name, value, f"must be after now, which is {rfc3339(now)}", place="body")
+    if until > now + longest:
+        raise invalid(name, value, f"at most {settings.shelve_longest_h:g} hours ahead", place="body")
+    return until
+
+
+def act(connection: Connection, episode_keys: Iterable[int], wanted: Act, caller: Caller, settings: Settings) -> Acted:
+    """Do it to each of these episodes, and audit what changed. Again is the same as once."""
+    keys, actor, now = list(episode_keys), caller.name, datetime.now(UTC)
+    detail: dict[str, object] = {"note": wanted.note} if wanted.note else {}
+    match wanted.action:
+        case "acknowledge":
+            done = human_actions.acknowledge(connection, keys, actor, now)
+        case "unacknowledge":
+            done = human_actions.unacknowledge(connection, keys, actor, now)
+        case "shelve":
+            until, reason = until_when(wanted.shelving, now, settings), wanted.reason or ""
+            done = human_actions.shelve(connection, keys, actor, now, until=until, reason=reason)
+            detail = {"until": rfc3339(until), "reason": reason}
+        case "unshelve":
+            done = human_actions.unshelve(connection, keys, actor, now)
+        case "assign":
+            done = human_actions.assign(connection, keys, wanted.to, now)
+            detail = {"to": wanted.to}
+        case "unassign":
+            done = human_actions.assign(connection, keys, None, now)
+        case "comment":
+            done = human_actions.comment(connection, keys, wanted.text or "", actor, now)
+            detail = {"text": wanted.text}
+        case "close":
+            return _close_all(connection, keys, caller, wanted.reason or "")
+    _audit_all(connection, done, caller, f"alarm.{wanted.action}", detail)
+    return Acted(done.changed, _failures(done))
+
+
+def _failures(done: Done) -> dict[int, str]:
+    failed = dict.fromkeys(done.unknown, NOT_THERE)
+    if isinstance(done, Shelved):
+        failed |= dict.fromkeys(done.unreasoned, UNREASONED)
+    return failed
+
+
+def _audit_all(connection: Connection, done: Done, caller: Caller, action: str, detail: dict[str, object]) -> None:
+    rows = fetch_all(connection, "human.known", {"episode_keys": sorted(done.changed)}) if done.changed else []
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement("ledger.audit"),
+            [
+                {
+                    "actor": caller.name,
+                    "action": action,
+                    "subject": f"episode:{row['episode_key']}",
+                    "detail": Jsonb({"alarm_key": row["alarm_key"], "episode": row["episode"]} | detail),
+                }
+                for row in rows
+            ],
+        )
+
+
+def confirm(connection: Connection, episode_key: int, caller: Caller, wanted: Judging) -> Row | None:
+    """Keep what people found of an episode, open or over; None where there is none. Again is the same as once."""
+    confirmed = None if wanted.verdict is None else wanted.verdict == "real"
+    params = {"episode_key": episode_key, "confirmed": confirmed, "actor": caller.name, "at": datetime.now(UTC)}
+    changed = fetch_one(connection, "human.confirm", params)
+    if changed is not None:
+        detail = {**changed, "verdict": wanted.verdict} | ({"note": wanted.note} if wanted.note else {})
+        audit(connection, caller.name, "alarm.verdict", f"episode:{episode_key}", **detail)
     return find_episode(connection, episode_key)
+
+
+# closing --------------------------------------------------------------------------------------------------------------
 
 
 def close(connection: Connection, episode_key: int, caller: Caller, reason: str) -> Close | None:
@@ -87,10 +147,25 @@ def close(connection: Connection, episode_key: int, caller: Caller, reason: str)
     while command is not None and command["consumed_at"] is not None:
         key = f"close:{episode_key}:{command['inbox_key']}"
         command = fetch_one(connection, "api_alarms.find_command", {"key": key})
-    if command is None:
-        _post(connection, episode, key, caller, reason)
-        command = fetch_one(connection, "api_alarms.find_command", {"key": key})
-    return Close(command, episode)
+    if command is not None:
+        return Close(command, episode)
+    _post(connection, episode, key, caller, reason)
+    return Close(fetch_one(connection, "api_alarms.find_command", {"key": key}), episode, posted=True)
+
+
+def _close_all(connection: Connection, episode_keys: Iterable[int], caller: Caller, reason: str) -> Acted:
+    changed, failed = set(), {}
+    for episode_key in sorted(episode_keys):
+        try:
+            closed = close(connection, episode_key, caller, reason)
+        except CloseRefusedError as refused:
+            failed[episode_key] = str(refused)
+            continue
+        if closed is None:
+            failed[episode_key] = NOT_THERE
+        elif closed.posted:
+            changed.add(episode_key)
+    return Acted(frozenset(changed), failed)
 
 
 def _post(connection: Connection, episode: Row, key: str, caller: Caller, reason: str) -> None:
@@ -113,8 +188,8 @@ def _post(connection: Connection, episode: Row, key: str, caller: Caller, reason
 
 def _locked(connection: Connection, episode_key: int) -> Row | None:
     """The episode, read only after its alarm is locked: what another wrote meanwhile is seen."""
-    alarm = fetch_one(connection, "api_alarms.alarm_of_episode", {"episode_key": episode_key})
-    if alarm is None:
+    known = fetch_one(connection, "human.known", {"episode_keys": [episode_key]})
+    if known is None:
         return None
-    fetch_one(connection, "api_alarms.lock_alarm", alarm)
+    fetch_all(connection, "alarms.lock_alarms_by_key", {"alarm_keys": [known["alarm_key"]]})
     return find_episode(connection, episode_key)

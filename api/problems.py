@@ -83,7 +83,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word for it
 
 def invalid(field: str, value: object, message: str, *, place: str = "query") -> Problem:
     """A field that only we, not its type, can refuse."""
-    return _invalid([FieldError(field=field, place=place, value=_shortened(value), message=message)])
+    return _invalid([FieldError(field=field, place=place, value=shortened(value), message=message)])
 
 
 def not_found(what: str) -> Problem:
@@ -165,7 +165,7 @@ def _field_error(request: Request, item: Any) -> FieldError:
         message = f"there is no such {'parameter' if place == 'query' else 'field'}"
         if place == "query":
             message += f"; there are: {', '.join(_query_parameters(request))}"
-    return FieldError(field=".".join(path) or "body", place=place, value=_shortened(item.get("input")), message=message)
+    return FieldError(field=".".join(path) or "body", place=place, value=shortened(item.get("input")), message=message)
 
 
 def _query_parameters(request: Request) -> list[str]:
@@ -173,7 +173,7 @@ def _query_parameters(request: Request) -> list[str]:
     return [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"]
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 

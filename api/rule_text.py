@@ -5,34 +5,72 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from alerts.rules import LateHazardRule, Level, LevelRule, NoDataRule, RuleError, SystemRule, parse_rule
+from alerts.rules import (
+    ForecastRule,
+    JudgedRule,
+    LateHazardRule,
+    Level,
+    LevelRule,
+    MismatchRule,
+    NoDataRule,
+    RateRule,
+    Rule,
+    RuleError,
+    SlopeRule,
+    SystemRule,
+    parse_rule,
+)
+from alerts.rules.override import CITY, Scope
+from api.chinese import choice, duration, meaning, number, severity, value_of, with_unit
 from api.parameters import CITY_ZONE
-from underfoot.alarms import Severity
-from underfoot.families import FAMILIES, Column
+from api.rule_text_city import city_text
 
 
-def rule_text(body: dict[str, Any]) -> str:
-    """The rule in words; a body of an older form, which no rule of today has, is named by its title only."""
+def rule_text(body: dict[str, Any], scope: Scope = CITY, *, enabled: bool = True) -> str:
+    """The rule in words, as it is within a scope; a body of an older form, which no rule of today has, is named by its
+    title only."""
     try:
         rule = parse_rule(body)
     except RuleError:
         return f"{body.get('title', '规则')}（旧格式规则，见规则原文）。"
+    if scope == CITY:
+        return f"{rule.title}：{_text(rule)}"
+    if not enabled:
+        return f"{rule.title}：{_of(scope)}不按本规则判断。"
+    return f"{rule.title}：{_of(scope)}按：{_text(rule)}"
+
+
+def _of(scope: Scope) -> str:
+    match scope.kind:
+        case "area":
+            return f"区划 {scope.name} 内"
+        case "tag":
+            return f"标签为“{scope.name}”的部件"
+        case "device":
+            return f"设备 {scope.name} "
+        case _:
+            return "全市"
+
+
+def _text(rule: Rule) -> str:
     match rule:
-        case LevelRule():
-            return f"{rule.title}：{_levels(rule)}"
+        case JudgedRule():
+            return _judged(rule)
         case NoDataRule():
-            grace = f"再加 {_number(rule.grace_s)} 秒" if rule.grace_s else ""
+            grace = f"再加 {number(rule.grace_s)} 秒" if rule.grace_s else ""
             return (
-                f"{rule.title}：超过设备应报周期的 {_number(rule.intervals)} 倍{grace}未上报"
-                f" → {_label(rule.severity)}；恢复上报即解除。"
+                f"超过设备应报周期的 {number(rule.intervals)} 倍{grace}未上报"
+                f" → {severity(rule.severity)}；恢复上报即解除。"
             )
         case LateHazardRule():
             return (
-                f"{rule.title}：仅迟到上报显示{_label(rule.of_at_least)}色及以上险情"
-                f" → {_label(rule.severity)}，待人工核查；新上报到达即解除。"
+                f"仅迟到上报显示{severity(rule.of_at_least)}色及以上险情"
+                f" → {severity(rule.severity)}，待人工核查；新上报到达即解除。"
             )
         case SystemRule():
-            return f"{rule.title}：本系统自身的故障 → {_label(rule.severity)}；故障消除即解除。"
+            return f"本系统自身的故障 → {severity(rule.severity)}；故障消除即解除。"
+        case _:
+            return city_text(rule)
 
 
 def proof_sentence(proof: dict[str, Any], raised_at: datetime, subject: str) -> str:
@@ -44,76 +82,78 @@ def proof_sentence(proof: dict[str, Any], raised_at: datetime, subject: str) -> 
         of = f"（{_clock(noted_at)}）" if noted_at != raised_at else ""
         return f"{when} {subject}{label or '触发本规则'}{of}。"
     unit = f" {proof['unit']}" if proof.get("unit") else ""
-    said = f"{when} {subject}上报{label} {_value(proof['value'])}{unit}"
+    said = f"{when} {subject}上报{label} {value_of(proof['value'])}{unit}"
     if proof.get("limit") is None or isinstance(proof["value"], bool):
         return f"{said}。"
-    return f"{said}，达到限值 {_value(proof['limit'])}{unit}。"
+    return f"{said}，达到限值 {value_of(proof['limit'])}{unit}。"
 
 
 def _clock(moment: datetime) -> str:
     return moment.astimezone(CITY_ZONE).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _levels(rule: LevelRule) -> str:
-    column = rule.column
-    subject = column.label
-    if rule.against_baseline:
-        subject += "与基准值之差"
-    if rule.sum_over_s is not None:
-        subject += f" {_duration(rule.sum_over_s)}累计"
-    levels = "；".join(f"{_reached(rule, level, column)} → {_label(level.severity)}" for level in rule.levels)
-    conditions = [f"{_meaning(rule.family, name, value)}时才判断" for name, value in rule.when.items()]
-    conditions += [f"{_meaning(rule.family, name, value)}时不判断" for name, value in rule.unless.items()]
-    proven = "持续时间内无相反上报即认定" if rule.proof == "silence" else "由持续时间内的上报认定"
+# rules on single devices --------------------------------------------------------------------------------------------
+
+
+def _judged(rule: JudgedRule) -> str:
+    levels = "；".join(f"{_reached(rule, level)} → {severity(level.severity)}" for level in rule.levels)
+    sentences = [f"{_measured(rule)} {levels}"]
+    if isinstance(rule, LevelRule) and rule.worst_from is not None:
+        from_ = with_unit(rule.worst_from, rule.column.unit)
+        sentences.append(f"{rule.column.label} ≥ {from_} 时不论基准值即为最高级")
+    if isinstance(rule, MismatchRule):
+        sentences += [f"{meaning(rule.family, name, value)}时才判断" for name, value in rule.commanded.items()]
+    sentences += [f"{meaning(rule.family, name, value)}时才判断" for name, value in rule.when.items()]
+    sentences += [f"{meaning(rule.family, name, value)}时不判断" for name, value in rule.unless.items()]
+    if isinstance(rule, SlopeRule):
+        sentences.append(f"至少 {rule.samples} 次上报、跨 {duration(rule.at_least_s)}才判断，上报中断即重新计算")
+    sentences.append("持续时间内无相反上报即认定" if rule.proof == "silence" else "由持续时间内的上报认定")
     cleared = "恢复"
     if rule.off_delay_s:
-        cleared += f"并保持 {_duration(rule.off_delay_s)}"
+        cleared += f"并保持 {duration(rule.off_delay_s)}"
     if rule.off_samples > 1:
         cleared += f"、连续 {rule.off_samples} 次上报"
-    return "。".join([f"{subject} {levels}", *conditions, proven, f"{cleared}后解除"]) + "。"
+    return "。".join([*sentences, f"{cleared}后解除"]) + "。"
 
 
-def _reached(rule: LevelRule, level: Level, column: Column) -> str:
-    if rule.equals is not None:
-        reached = f"= {_choice(column, rule.equals)}"
+def _measured(rule: JudgedRule) -> str:
+    label = rule.column.label
+    match rule:
+        case RateRule():
+            return f"最近 {duration(rule.over_s)}内{label}每 {duration(rule.per_s)}的变化"
+        case ForecastRule():
+            way = "涨到" if rule.by == "rising" else "落到"
+            return f"按最近 {duration(rule.over_s)}的趋势，{label}{way} {with_unit(rule.to, rule.column.unit)} 所余时间"
+        case MismatchRule():
+            rated = with_unit(rule.rated, rule.column.unit)
+            return f"{label}为额定值的百分比（台账无额定值时按 {rated}）"
+        case LevelRule():
+            if rule.against_baseline:
+                label += "高出基准值" if rule.against_baseline == "rise" else "与基准值之差"
+            if rule.sum_over_s is not None:
+                label += f" {duration(rule.sum_over_s)}累计"
+    return label
+
+
+def _unit(rule: JudgedRule) -> str:
+    if isinstance(rule, RateRule):
+        return rule.column.unit
+    return rule.shown_as[1]
+
+
+def _reached(rule: JudgedRule, level: Level) -> str:
+    states = rule.states if isinstance(rule, LevelRule) else ()
+    if states:
+        reached = f"= {'、'.join(choice(rule.column, state) for state in states)}"
     else:
-        unit = f" {column.unit}" if column.unit else ""
-        reached = f"{'≥' if rule.looks == 'above' else '≤'} {_number(level.limit)}{unit}"
+        unit = _unit(rule)
+        reached = f"{'≥' if rule.looks == 'above' else '≤'} {with_unit(level.limit, unit)}"
         if level.dead_band:
-            reached += f"（回差 {_number(level.dead_band)}{unit}）"
-    if level.on_delay_s:
-        reached += f" 持续 {_duration(level.on_delay_s)}"
-    if level.samples > 1:
-        reached += f" 至少 {level.samples} 次上报"
-    return reached
+            reached += f"（回差 {with_unit(level.dead_band, unit)}）"
+    return reached + _held(level)
 
 
-def _meaning(family: str, field: str, value: bool | int) -> str:
-    column = FAMILIES[family].column[field]
-    return f"{column.label} = {_choice(column, value)} "
-
-
-def _choice(column: Column, value: bool | int) -> str:
-    names = {number: name for name, number in column.choices.items()}
-    return names.get(value, _value(value)) if column.choices else _value(value)
-
-
-def _label(severity: str) -> str:
-    return Severity[severity].label
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "是" if value else "否"
-    return _number(value) if isinstance(value, int | float) else str(value)
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, name in ((3600, "小时"), (60, "分钟")):
-        if seconds >= unit and seconds % unit == 0:
-            return f"{_number(seconds / unit)} {name}"
-    return f"{_number(seconds)} 秒"
+def _held(level: Level) -> str:
+    """How long, and in how many reports, a level is to be held."""
+    said = f" 持续 {duration(level.on_delay_s)}" if level.on_delay_s else ""
+    return said + (f" 至少 {level.samples} 次上报" if level.samples > 1 else "")

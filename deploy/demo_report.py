@@ -32,7 +32,14 @@ def print_verdict(console: Console, summary: Summary, file: Path) -> None:
     sign = "=" if summary.books_balance else "≠"
     _say(console, f"发出 {summary.sent} {sign} 入库 {summary.stored} + 隔离（去重）{summary.distinct_quarantined}")
     told = Table(
-        "", "应有 scripted", "触发 raised", "送达平台 delivered", show_edge=False, box=None, padding=(0, 3, 0, 0)
+        "",
+        "应有 scripted",
+        "触发 raised",
+        "送达平台 delivered",
+        "并入险情 in incidents",
+        show_edge=False,
+        box=None,
+        padding=(0, 3, 0, 0),
     )
     for column in told.columns[1:]:
         column.justify = "right"
@@ -41,9 +48,10 @@ def print_verdict(console: Console, summary: Summary, file: Path) -> None:
         str(summary.alarms_expected),
         str(summary.alarms_raised),
         str(summary.alarms_delivered),
+        str(summary.alarms_in_incidents),
     )
     told.add_row(
-        "内部告警 internal alarms", str(summary.internal_alarms_expected), str(summary.internal_alarms_raised), "—"
+        "内部告警 internal alarms", str(summary.internal_alarms_expected), str(summary.internal_alarms_raised), "—", "—"
     )
     console.print(told)
     _say(

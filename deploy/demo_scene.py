@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from alerts.messages import message
+from alerts.messages.notice import message
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 

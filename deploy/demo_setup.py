@@ -18,7 +18,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from alerts.sinks import Sink, add
+from alerts.deliver.sinks import Sink, add
 from api.keys import create
 from api.roles import Role
 from deploy import stack
@@ -91,7 +91,6 @@ class Installation:
             "UNDERFOOT_API_PORT": str(urlsplit(self.api_url).port),
             # Minutes stand for hours here: what is looked at every 10 s in life is looked at every second.
             "UNDERFOOT_PROBE_INTERVAL_S": "1",
-            "UNDERFOOT_OFFLINE_CHECK_INTERVAL_S": "1",
         }
 
 

@@ -12,7 +12,7 @@ from statistics import quantiles
 from typing import Any
 
 from deploy.demo_scene import Books
-from underfoot.alarms import Reason, Severity
+from underfoot.alarms import Reason, Severity, SubjectKind
 
 _PROVEN_BY_SILENCE = frozenset({Reason.held_in_silence.value, Reason.no_data.value})
 
@@ -20,7 +20,7 @@ _PROVEN_BY_SILENCE = frozenset({Reason.held_in_silence.value, Reason.no_data.val
 @dataclass(frozen=True)
 class Episode:
     """An episode as it is on record. `reason`, `committed_at`: of the transition that raised it; `is_case`: its rule
-    names a case, so the platform is owed its notices."""
+    names a case, so the platform is owed its notices; `kept_back`: while an incident speaks for it, nobody is."""
 
     alarm_key: int
     episode: int
@@ -33,6 +33,7 @@ class Episode:
     proof_ts: dt.datetime | None
     committed_at: dt.datetime
     is_case: bool
+    kept_back: bool
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Evidence:
 class Summary:
     """What `demo-summary.json` says. Times in milliseconds. `faults` is empty when all is well.
 
+    `alarms_in_incidents` are told as part of an incident (险情) and not one by one, as long as the storm lasts.
     Alarms are counted that are a case on the platform; internal ones (battery, offline, rain, gas that only bars entry)
     are counted apart, for the platform is never told of them.
     """
@@ -84,6 +86,8 @@ class Summary:
     alarms_expected: int = 0
     alarms_raised: int = 0
     alarms_delivered: int = 0
+    alarms_in_incidents: int = 0
+    incidents: int = 0
     internal_alarms_expected: int = 0
     internal_alarms_raised: int = 0
     alarms_by_severity: dict[str, int] = field(default_factory=dict)
@@ -139,7 +143,13 @@ def _books(evidence: Evidence, summary: Summary) -> None:
 def _alarms(evidence: Evidence, summary: Summary) -> list[Episode]:
     """Hold the episodes against the script; return those that it foresees."""
     expected = {(alarm["device_id"], alarm["rule_id"]): alarm for alarm in evidence.fleet["alarms_expected"]}
-    episodes = [episode for episode in evidence.episodes if not _of_the_end(episode, evidence)]
+    possible = {(alarm["device_id"], alarm["rule_id"]) for alarm in evidence.fleet["alarms_possible"]}
+    episodes = [
+        episode
+        for episode in evidence.episodes
+        if not _of_the_end(episode, evidence) and episode.subject != SubjectKind.incident
+    ]
+    summary.incidents = sum(episode.subject == SubjectKind.incident for episode in evidence.episodes)
     summary.alarms_by_severity = {
         severity.label: sum(episode.worst_severity == severity for episode in episodes) for severity in Severity
     }
@@ -150,6 +160,8 @@ def _alarms(evidence: Evidence, summary: Summary) -> list[Episode]:
     for episode in episodes:
         key = (episode.subject, episode.rule_id)
         alarm = expected.get(key)
+        if alarm is None and key in possible:
+            continue
         if alarm is None:
             summary.faults.append(f"多报：{_named(episode)} · raised, though the script has no such thing")
             continue
@@ -200,6 +212,10 @@ def _deliveries(evidence: Evidence, summary: Summary, scripted: Sequence[Episode
     for episode in scripted:
         if episode.is_case and (episode.alarm_key, episode.episode) in received_ms:
             summary.alarms_delivered += 1
+        elif episode.is_case and episode.kept_back and summary.incidents:
+            summary.alarms_in_incidents += 1
+        elif episode.is_case:
+            summary.faults.append(f"未送达平台：{_named(episode)} · a case that the platform was never told of")
     _delays(summary, scripted, received_ms)
 
 

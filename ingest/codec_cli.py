@@ -12,7 +12,6 @@ from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +24,7 @@ from ingest.codecs.trial import outcome
 from ingest.codecs.yaml_file import read_mapping
 from underfoot.city_time import CITY_ZONE, read_moment
 from underfoot.families import FAMILIES
+from underfoot.plain_yaml import write_yaml
 from underfoot.reports import microseconds
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
@@ -96,7 +96,7 @@ def _show_in_force(entry: mappings.InForce, as_json: bool) -> None:
         _print_json({"name": entry.mapping.name, "version": entry.version, "mapping": body})
         return
     typer.echo(f"# in force: version {entry.version}, by {entry.created_by}")
-    typer.echo(yaml.safe_dump(body, allow_unicode=True, sort_keys=False, width=120), nl=False)
+    typer.echo(write_yaml(body), nl=False)
 
 
 @codec.command("try")

@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 
-from alerts.evaluate import Evaluator
-from alerts.outcome import Outcome, Transition
-from alerts.record import failure
+from alerts.judge.evaluate import Evaluator
+from alerts.judge.outcome import Outcome, Transition
+from alerts.record.recorder import failure
+from ingest import hindsight
 from ingest.arrival import Arrival, Origin
-from ingest.registry import Known
 from ingest.tenure import Tenure
 from underfoot.alarms import Condition, Reason, SubjectKind
 from underfoot.storage.statements import statement
@@ -91,37 +91,10 @@ def _timers(tenure: Tenure, command: Command, _now_us: int) -> None:
     """Silence has become proof: judged against what is committed, never against now."""
     for family in tenure.registry.families.values():
         outcome = family.evaluator.judge_silence(tenure.caught_up_us)
-        if outcome.states:
+        if outcome.states or outcome.failing:
             command.outcomes.append((family.evaluator, outcome))
             command.transitions += outcome.transitions
-
-
-def _silent(tenure: Tenure, command: Command, _now_us: int) -> None:
-    """Devices that the database has not heard of for too long; judged again by what this shard has heard."""
-    raised = 0
-    for device_key in command.payload["device_keys"]:
-        known = tenure.registry.by_key(int(device_key))
-        if known is None:
-            continue
-        since_us = _silent_since(tenure, known)
-        if since_us is None:
-            continue
-        outcome = known.family.evaluator.judge_offline(known.slot, since_us, tenure.caught_up_us)
-        if outcome.transitions:
-            command.outcomes.append((known.family.evaluator, outcome))
-            command.transitions += outcome.transitions
-            raised += 1
-    command.said = f"{raised} offline"
-
-
-def _silent_since(tenure: Tenure, known: Known) -> int | None:
-    devices = known.family
-    allowed = devices.evaluator.allowed_silence_us(int(devices.interval_s[known.slot]))
-    heard = int(devices.evaluator.last_received_us[known.slot])
-    since_us = max(heard, int(devices.registered_us[known.slot]), tenure.silence_from_us)
-    if allowed is None or since_us + allowed >= tenure.caught_up_us:
-        return None
-    return since_us
+            hindsight.believe(tenure, family, outcome)
 
 
 def _close(tenure: Tenure, command: Command, now_us: int) -> None:
@@ -156,7 +129,7 @@ def _close(tenure: Tenure, command: Command, now_us: int) -> None:
     known = tenure.registry.by_key(subject_key) if subject_kind == SubjectKind.device else None
     if known is not None:
         evaluator = known.family.evaluator
-        command.outcomes.append((evaluator, evaluator.judge_closed(rule_id, known.slot)))
+        command.outcomes.append((evaluator, evaluator.judge_closed(rule_id, known.slot, now_us)))
 
 
 def _sink_failing(tenure: Tenure, command: Command, now_us: int) -> None:
@@ -180,7 +153,6 @@ def _sink(tenure: Tenure, command: Command, reason: Reason, now_us: int, *, rais
 
 _HANDLERS = {
     "timers": _timers,
-    "silent": _silent,
     "close": _close,
     "sink_failing": _sink_failing,
     "sink_working": _sink_working,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from alerts.outcome import Transition
-from alerts.record import Recorder, state_from_json, withdrawn
-from alerts.rulebook import rule_as_last_known
+from alerts.judge.slopes import INTERVALS_WITHOUT
+from alerts.judge.turns import Arrived, in_turn
+from alerts.record.failing import FAILING, failing_now, rule_failures
+from alerts.record.flaps import end_forgotten
+from alerts.record.recorder import Recorder
+from alerts.rules.override import Scope
+from ingest import hindsight
+from ingest.conditions import load_conditions, load_open
 from ingest.registry import FAMILY_NAMES, DeviceRows, Elsewhere, Registry
-from ingest.unpack import columns_of, lines_of
-from underfoot.alarms import Condition, SubjectKind
+from underfoot.alarms import SubjectKind
 from underfoot.clock import CLOCK
-from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, microseconds
+from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, SUBSTITUTED, microseconds
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
+from underfoot.storage.unpack import columns_of, lines_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +36,9 @@ if TYPE_CHECKING:
 # Columns that the ledger answers where a device does not say: what its asset's class means for them.
 _BY_ASSET_KIND: dict[str, dict[str, float]] = {"network": {"0102": 0, "0103": 1, "0104": 1}}
 
-
-FLOODING = "device.flooding"
+_DEVICES_TOGETHER = 50_000
+_LONG_AGO_US = -(2**62)
+_WITHIN = {"area": "registry.within_area", "tag": "registry.tagged", "device": "registry.named"}
 
 
 @dataclass
@@ -39,6 +48,9 @@ class LedgerView:
     shard: str
     registry: Registry
     seen_until: datetime | None = None
+    others_count: bool = False
+    """For a device with something open, or on its way, other numbers of a rule count now: what is remembered has to be
+    carried over to them, as when a rule is edited."""
 
     def refresh(self, connection: Connection) -> int:
         """Take in devices registered or changed since the last time; at first, all. Returns how many are new."""
@@ -85,12 +97,15 @@ class LedgerView:
             registered_us="timestamptz",
             gateway_key="int4",
             vendor_no="int4",
+            in_service="int2",
         )
         numbers["registered_us"] += POSTGRES_EPOCH_US
+        numbers["in_service"] = numbers["in_service"] != 0
         ids = lines_of(connection, sql.SQL(statement("registry.device_ids")), params)
         new = self.registry.take_in(DeviceRows(device_id=ids, vendors=vendors, **numbers))
         if ids:
             self._describe(connection, params)
+            self._assign(connection, params, numbers["device_key"])
         return new
 
     def _describe(self, connection: Connection, params: dict[str, Any]) -> None:
@@ -105,6 +120,27 @@ class LedgerView:
                 kinds = [{"kind": kind, "number": no} for kind, no in _BY_ASSET_KIND.get(name, {}).items()]
                 more: dict[str, Any] = {"family": family, "field": name, "choices": Jsonb(words), "kinds": Jsonb(kinds)}
                 self._put(connection, sql.SQL(statement("registry.from_ledger")), params | more, values)
+
+    def _assign(self, connection: Connection, params: dict[str, Any], device_keys: NDArray[np.int32]) -> None:
+        """Which numbers of each rule count for these devices: the city's, or those of a narrower scope."""
+        ours = self._by_family(device_keys)
+        evaluators = [devices.evaluator for devices in self.registry.by_number]
+        scopes = {scope for one in evaluators for scoped in one.scoped for scope in scoped.scopes[1:]}
+        if not scopes:
+            return
+        within: dict[Scope, list[NDArray[np.int64]]] = {}
+        for scope in scopes:
+            query = sql.SQL(statement(_WITHIN[scope.kind]))
+            found = columns_of(connection, query, params | {"name": scope.name}, device_key="int4")
+            within[scope] = self._by_family(found["device_key"])
+        for number, evaluator in enumerate(evaluators):
+            variants = {scope: slots[number] for scope, slots in within.items()}
+            self.others_count |= evaluator.assign(variants, ours[number])
+
+    def _by_family(self, device_keys: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+        """The slots of these devices, family by family."""
+        numbers, slots = self.registry.slots_of(device_keys)
+        return [slots[numbers == number].astype(np.int64) for number in range(len(FAMILY_NAMES))]
 
     def _put(self, connection: Connection, query: sql.SQL, params: dict[str, Any], values: Any) -> None:
         found = columns_of(connection, query, params, device_key="int4", value="float8")
@@ -121,8 +157,12 @@ def load_state(tenure: Tenure) -> None:
     """Everything, within the caller's transaction. What belongs to a withdrawn rule is ended in it."""
     _load_newest(tenure)
     _load_windows(tenure)
-    _load_conditions(tenure)
-    _load_open(tenure)
+    _load_slopes(tenure)
+    load_conditions(tenure)
+    load_open(tenure)
+    hindsight.load(tenure)
+    _load_failing(tenure)
+    _end_forgotten_flapping(tenure)
 
 
 def _load_newest(tenure: Tenure) -> None:
@@ -143,66 +183,94 @@ def _load_newest(tenure: Tenure) -> None:
         slots = tenure.registry.slots_of(latest["device_key"])[1]
         devices.evaluator.newest_us[slots] = latest["ts_us"] + POSTGRES_EPOCH_US
         devices.evaluator.last_received_us[slots] = latest["received_us"] + POSTGRES_EPOCH_US
-        devices.newest_seq[slots] = latest["seq"]
+        devices.evaluator.newest_seq[slots] = latest["seq"]
 
 
 def _load_windows(tenure: Tenure) -> None:
     """What rules that sum over time go on summing: back from each device's newest report, however long ago that was."""
     for devices in tenure.registry.families.values():
-        for name, longest_us in devices.evaluator.longest_window_us.items():
+        for name, sums in devices.evaluator.measures.sums.items():
             query = sql.SQL(statement("registry.recent_amounts")).format(
                 table=sql.Identifier(devices.family.table),
                 latest=sql.Identifier(devices.family.latest_table),
                 field=sql.Identifier(name),
             )
-            params = {"shard": tenure.shard, "span": timedelta(microseconds=longest_us)}
+            params = {"shard": tenure.shard, "span": timedelta(microseconds=sums.longest_us)}
             for device_key, ts, amount in tenure.connection.execute(query, params):
-                slot = tenure.device(device_key).slot
-                devices.evaluator.windows.setdefault((name, slot), []).append((microseconds(ts), amount))
+                sums.windows.setdefault(tenure.device(device_key).slot, []).append((microseconds(ts), amount))
 
 
-def _load_conditions(tenure: Tenure) -> None:
-    """The engine's memory; what belongs to a rule no longer in force is ended with that reason."""
-    over: list[Transition] = []
-    dropped = []
-    tenure.connection.execute(statement("alarms.adopt_conditions"), {"shard": tenure.shard})
-    rows = tenure.connection.execute(statement("alarms.load_conditions"), {"shard": tenure.shard}).fetchall()
-    for device_key, rule_id, stored in rows:
+def _load_slopes(tenure: Tenure) -> None:
+    """The samples of late, as if each were judged once more in its turn."""
+    for devices in tenure.registry.families.values():
+        evaluator = devices.evaluator
+        for slopes in evaluator.measures.slopes.values() if len(devices) else ():
+            query = sql.SQL(statement("registry.recent_values")).format(
+                table=sql.Identifier(devices.family.table),
+                latest=sql.Identifier(devices.family.latest_table),
+                field=sql.Identifier(slopes.field),
+            )
+            params = {
+                "shard": tenure.shard,
+                "span": timedelta(microseconds=slopes.over_us),
+                "intervals": INTERVALS_WITHOUT,
+                "substituted": int(SUBSTITUTED),
+                "rule_ids": [
+                    rule_id for rule_id, level in evaluator.levels.items() if level.rule.field == slopes.field
+                ],
+            }
+            recent = columns_of(
+                tenure.connection,
+                query,
+                params,
+                device_key="int4",
+                ts_us="timestamptz",
+                received_us="timestamptz",
+                substituted="int2",
+                value="float8",
+            )
+            slots = tenure.registry.slots_of(recent["device_key"])[1]
+            for some in _bit_by_bit(slots):
+                arrived = Arrived(
+                    slot=slots[some],
+                    ts_us=recent["ts_us"][some] + POSTGRES_EPOCH_US,
+                    received_us=recent["received_us"][some] + POSTGRES_EPOCH_US,
+                    substituted=recent["substituted"][some] != 0,
+                )
+                turn, late = in_turn(arrived, np.full(len(arrived.slot), _LONG_AGO_US))
+                order = turn[~late[turn]]
+                values = recent["value"][some]
+                slopes.apply(slopes.judge(arrived.slot, arrived.ts_us, values, order, evaluator.interval_s)[1])
+
+
+def _bit_by_bit(slots: NDArray[np.int32]) -> Iterator[slice]:
+    """Some devices' rows at a time: what is made of them meanwhile takes many times their own room."""
+    ends = np.append(np.flatnonzero(slots[1:] != slots[:-1]) + 1, len(slots)).tolist() if len(slots) else []
+    first = 0
+    for end in [*ends[_DEVICES_TOGETHER - 1 :: _DEVICES_TOGETHER], *ends[-1:]]:
+        if end > first:
+            yield slice(first, end)
+        first = end
+
+
+def _load_failing(tenure: Tenure) -> None:
+    """Rules whose failing is open; of those that nobody judges any more it is over."""
+    judged = {
+        rule_id: devices.evaluator for devices in tenure.registry.by_number for rule_id in devices.evaluator.levels
+    }
+    failing = failing_now(tenure.connection, tenure.shard)
+    tenure.failing = failing & judged.keys()
+    for rule_id in tenure.failing:
+        judged[rule_id].failing.add(rule_id)
+    gone = failing - tenure.failing
+    over = rule_failures(tenure.connection, tenure.shard, tenure.rules[FAILING], {}, gone, CLOCK.now_us())
+    Recorder(tenure.connection).record(over)
+
+
+def _end_forgotten_flapping(tenure: Tenure) -> None:
+    def flaps(device_key: int, rule_id: str) -> bool:
         known = tenure.device(device_key)
         level = known.family.evaluator.levels.get(rule_id)
-        if level is not None:
-            level.put(known.slot, state_from_json(stored, len(level.limits.reach)))
-            continue
-        over.append(_withdrawn(tenure, device_key, rule_id, state_from_json(stored).condition))
-        dropped.append({"subject_key": device_key, "rule_id": rule_id})
-    Recorder(tenure.connection).record(over)
-    if dropped:
-        tenure.connection.execute(statement("alarms.drop_conditions"), {"rows": Jsonb(dropped)})
+        return level is not None and known.slot in level.flapping
 
-
-def _load_open(tenure: Tenure) -> None:
-    """Open episodes of rules that keep no condition: devices offline, late hazards."""
-    over: list[Transition] = []
-    params: dict[str, Any] = {
-        "shard": tenure.shard,
-        "rule_ids": [rule_id for rule_id, in_force in tenure.rules.items() if in_force.rule.kind == "level"],
-    }
-    for device_key, rule_id, condition, of_rules in tenure.connection.execute(
-        statement("alarms.load_open_device_episodes"), params
-    ).fetchall():
-        known = tenure.device(device_key)
-        in_force = tenure.rules.get(rule_id)
-        if in_force is None:
-            over.append(_withdrawn(tenure, device_key, rule_id, Condition(condition)))
-        elif in_force.rule.kind == "no_data":
-            known.family.evaluator.offline.add(known.slot)
-        elif rule_id == FLOODING:
-            tenure.flooding.seen(device_key)
-        elif in_force.rule.kind == "late_hazard":
-            known.family.evaluator.late[known.slot] = frozenset(of_rules)
-    Recorder(tenure.connection).record(over)
-
-
-def _withdrawn(tenure: Tenure, device_key: int, rule_id: str, before: Condition) -> Transition:
-    rule = rule_as_last_known(tenure.connection, rule_id)
-    return withdrawn(device_key, rule, before, CLOCK.now_us())
+    end_forgotten(tenure.connection, tenure.shard, flaps, CLOCK.now_us())

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.evaluate import Evaluator
-from alerts.outcome import RuleInForce
+from alerts.judge.evaluate import Evaluator
+from alerts.judge.outcome import RuleInForce
 from ingest.flood import Allowance
 from underfoot.families import FAMILIES, Family
-from underfoot.reports import NO_SEQ
 
 FAMILY_NAMES = tuple(FAMILIES)
 NOBODY = -1
@@ -29,16 +28,17 @@ SLOT = (1 << SLOT_BITS) - 1
 
 @dataclass
 class FamilyDevices:
-    """The devices of one family; arrays by slot. `newest_seq` is NO_SEQ where a device has never counted."""
+    """The devices of one family; arrays by slot. What judging takes of them is the evaluator's."""
 
     family: Family
     evaluator: Evaluator
     district: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    interval_s: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    in_service: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     registered_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    newest_seq: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     gateway_key: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     vendor_no: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    silence_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Until when, by its own clock, a device's silence has been taken for proof."""
     from_ledger: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     allowance: Allowance | None = None
 
@@ -80,6 +80,8 @@ class DeviceRows:
     gateway_key: NDArray[np.int32]
     vendor_no: NDArray[np.int32]
     vendors: Sequence[str]
+    in_service: NDArray[np.bool_] | None = None
+    """None: all of them."""
 
 
 class Registry:
@@ -138,7 +140,9 @@ class Registry:
             of_family = np.flatnonzero(handles >> SLOT_BITS == number)
             slots = handles[of_family] & SLOT
             devices.district[slots] = rows.district[of_family]
-            devices.interval_s[slots] = rows.interval_s[of_family]
+            devices.evaluator.interval_s[slots] = rows.interval_s[of_family]
+            devices.in_service[slots] = True if rows.in_service is None else rows.in_service[of_family]
+            devices.registered_us[slots] = rows.registered_us[of_family]
             devices.gateway_key[slots] = rows.gateway_key[of_family]
             devices.vendor_no[slots] = vendor_no[of_family]
         self.by_id.update(zip(rows.device_id, handles.tolist(), strict=True))
@@ -154,9 +158,10 @@ class Registry:
     def _append(self, devices: FamilyDevices, rows: DeviceRows, fresh: NDArray[np.intp]) -> None:
         more = len(fresh)
         devices.evaluator.add_devices(rows.device_key[fresh])
-        devices.registered_us = np.concatenate([devices.registered_us, rows.registered_us[fresh]])
-        devices.newest_seq = np.concatenate([devices.newest_seq, np.full(more, NO_SEQ, np.int64)])
-        for name in ("district", "interval_s", "gateway_key", "vendor_no"):
+        devices.registered_us = np.concatenate([devices.registered_us, np.zeros(more, np.int64)])
+        devices.silence_us = np.concatenate([devices.silence_us, np.full(more, np.iinfo(np.int64).min)])
+        devices.in_service = np.concatenate([devices.in_service, np.zeros(more, np.bool_)])
+        for name in ("district", "gateway_key", "vendor_no"):
             setattr(devices, name, np.concatenate([getattr(devices, name), np.zeros(more, np.int32)]))
         for name, values in devices.from_ledger.items():
             devices.from_ledger[name] = np.concatenate([values, np.full(more, np.nan)])

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from alerts.outcome import Outcome
-from ingest.arrays import ElementType, as_array
+from alerts.judge.outcome import Outcome
 from ingest.decode import Item
 from ingest.pack import copy_columns, pack
 from ingest.registry import FamilyDevices
 from underfoot.families import Family
 from underfoot.families.declaration import ColumnType
 from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, SUBSTITUTED, Reports, digest
+from underfoot.storage.arrays import ElementType, as_array
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 

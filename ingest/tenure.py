@@ -16,9 +16,8 @@ from typing import Any
 
 import psycopg
 
-from alerts.outcome import RuleInForce
-from alerts.rulebook import install_shipped, rules_in_force
-from ingest.arrays import allow_arrays
+from alerts.judge.outcome import RuleInForce
+from alerts.rulebook.book import install_shipped, rules_in_force
 from ingest.codecs import sl651
 from ingest.codecs.contract import Codec
 from ingest.codecs.mappings import mappings_in_force
@@ -29,6 +28,7 @@ from ingest.load import LedgerView, is_open, load_state
 from ingest.registry import Known, Registry
 from underfoot.alarms import SubjectKind
 from underfoot.reports import microseconds
+from underfoot.storage.arrays import allow_arrays
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
 
@@ -86,6 +86,8 @@ class Tenure:
     caught_up_us: int
     silence_from_us: int
     session_alarm_open: bool
+    failing: set[str] = field(default_factory=set)
+    """Rules whose failing is on record."""
     flooding: Flooding = field(default_factory=Flooding)
     sessions: list[bool] = field(default_factory=list)
     may_serve: Callable[[], bool] = lambda: True

@@ -194,7 +194,7 @@ class _Rows:
         if not len(counted):
             return
         slot, ts_us, seq = self.slot[counted], self.ts_us[counted], self.seq[counted]
-        newest_seq, newest_us = self.devices.newest_seq[slot], self.devices.evaluator.newest_us[slot]
+        newest_seq, newest_us = self.devices.evaluator.newest_seq[slot], self.devices.evaluator.newest_us[slot]
         suspect = (newest_seq != NO_SEQ) & (seq > newest_seq) & (ts_us < newest_us)
         turn = np.argsort(slot, kind="stable")
         backward = (slot[turn][1:] == slot[turn][:-1]) & (ts_us[turn][1:] < ts_us[turn][:-1])
@@ -207,8 +207,9 @@ class _Rows:
     def _hold_against(self, row: int, newest: dict[int, tuple[int, int]]) -> None:
         slot, ts_us, seq = int(self.slot[row]), int(self.ts_us[row]), int(self.seq[row])
         before = newest.get(slot)
-        if before is None and self.devices.newest_seq[slot] != NO_SEQ:
-            before = (int(self.devices.evaluator.newest_us[slot]), int(self.devices.newest_seq[slot]))
+        evaluator = self.devices.evaluator
+        if before is None and evaluator.newest_seq[slot] != NO_SEQ:
+            before = (int(evaluator.newest_us[slot]), int(evaluator.newest_seq[slot]))
         substituted = int(self.quality[row]) & _SUBSTITUTED
         if before is not None and seq > before[1] and ts_us < before[0] and not substituted:
             self.ts_us[row] = ts_us = int(self.received_us[row])

@@ -9,19 +9,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import orjson
 import psycopg
 
-from alerts.outcome import Outcome
-from alerts.record import Recorder, failure, put_conditions, without_known_late
-from ingest import inbox
+from alerts.judge.outcome import Outcome
+from alerts.record.recorder import Recorder, failure, without_known_late
+from ingest import hindsight, inbox
 from ingest.arrival import Arrival
+from ingest.conditions import FLOODING
 from ingest.decode import Item, Rejected, claims, decode, read_ahead
 from ingest.division import advance
 from ingest.flood import Allowance
-from ingest.load import FLOODING
+from ingest.judged import record_judged
 from ingest.newcomers import note_newcomers
+from ingest.offline import find_silent
 from ingest.quarantine import Budget, Kept, quarantine, released
 from ingest.reasons import Rejection
 from ingest.registry import FamilyDevices
@@ -33,7 +34,7 @@ from ingest.whose import Forward
 from underfoot.alarms import Reason, SubjectKind
 from underfoot.clock import CLOCK
 from underfoot.inbox import Message, post_messages
-from underfoot.reports import NO_SEQ, Reports, moment
+from underfoot.reports import Reports, moment
 from underfoot.settings import Settings
 from underfoot.storage.statements import statement
 from underfoot.topics import is_probe, probe_topics, shard_filter
@@ -95,7 +96,9 @@ class Worker:
         for devices in tenure.registry.families.values():
             devices.allowance = Allowance(settings.device_rate_per_s, settings.device_burst)
         self._probed_at = 0.0
+        self._swept_until_us = 0
         self._looked_at = 0.0
+        self._past_waits = False
 
     # the loop -------------------------------------------------------------------------------------------------------
 
@@ -153,6 +156,8 @@ class Worker:
         if look_around:
             self._note_steps(clock_steps)
             self._carry_out_commands(waiting)
+            self._find_silent()
+            self._past_waits = hindsight.judge_again(tenure, self._settings.replay_settle_s)
         with connection.pipeline():
             # What is left needs no answer but that it was done: meanwhile we look at what comes next.
             put_latest(connection, [(new, outcome) for _, new, outcome in done.evaluated])
@@ -161,7 +166,7 @@ class Worker:
             connection.execute("COMMIT")
             self._look_ahead()
         CLOCK.noted[tenure.shard] = clock_steps
-        if waiting.more:
+        if waiting.more or (self._past_waits and not arrivals):
             self._look_around.set()
 
     # its steps ------------------------------------------------------------------------------------------------------
@@ -170,6 +175,8 @@ class Worker:
         if self._registry_changed.is_set():
             self._registry_changed.clear()
             self._tenure.ledger.refresh(self._tenure.connection)
+            if self._tenure.ledger.others_count:
+                raise TenureLostError("for devices with alarms other numbers count now: starting again with these")
 
     def _understand(self, messages: Sequence[Arrival]) -> _Understood:
         registry = self._tenure.registry
@@ -208,10 +215,24 @@ class Worker:
             without_known_late(connection, devices.evaluator, outcome)
             devices.evaluator.raise_late(outcome)
             done.late += len(outcome.late_rows)
-        Recorder(connection).record(change for _, _, outcome in done.evaluated for change in outcome.transitions)
-        put_conditions(
-            connection, self._tenure.shard, [(devices.evaluator, outcome) for devices, _, outcome in done.evaluated]
+        hindsight.note(self._tenure, done.evaluated)
+        record_judged(self._tenure, [(devices.evaluator, outcome) for devices, _, outcome in done.evaluated])
+
+    def _find_silent(self) -> None:
+        """Who is offline, whenever we have caught up further; the next look around goes on where there are many."""
+        tenure = self._tenure
+        if tenure.caught_up_us <= self._swept_until_us:
+            return
+        found = find_silent(tenure)
+        record_judged(
+            tenure, found.outcomes, [change for _, outcome in found.outcomes for change in outcome.transitions]
         )
+        for evaluator, outcome in found.outcomes:
+            evaluator.apply(outcome)
+        if found.more:
+            self._look_around.set()
+        else:
+            self._swept_until_us = tenure.caught_up_us
 
     def _report_floods(self, flooding: set[int]) -> None:
         """A device that is over its allowance is an alarm of its own, until it has kept to it for a while."""
@@ -295,8 +316,7 @@ class Worker:
         commands = []
         for row in waiting.commands:
             command = inbox.carry_out(tenure, row, CLOCK.now_us())
-            Recorder(tenure.connection).record(command.transitions, command.actor)
-            put_conditions(tenure.connection, tenure.shard, command.outcomes)
+            record_judged(tenure, command.outcomes, command.transitions, command.actor)
             for evaluator, outcome in command.outcomes:
                 evaluator.apply(outcome)
             commands.append(command)
@@ -338,9 +358,6 @@ class Worker:
     def _apply(self, done: _Committed) -> None:
         for devices, reports, outcome in done.evaluated:
             devices.evaluator.apply(outcome, reports)
-            latest = np.array(outcome.latest_rows, np.intp)
-            counted = latest[reports.seq[latest] != NO_SEQ]
-            devices.newest_seq[reports.slot[counted]] = reports.seq[counted]
 
     def _probe(self, now: float) -> None:
         """More often while a silence is on its way to being proof."""

@@ -18,6 +18,7 @@ from underfoot.families import FAMILIES
 
 SeverityName = Literal["blue", "yellow", "orange", "red"]
 FamilyName = Literal["cover", "road", "pipe", "pump", "rain", "lamp"]
+RuleId = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")]
 FALLEN = "fallen_mm"
 """A rain gauge's signal: what has fallen on it since the storm began. What it reports follows from it."""
 
@@ -61,7 +62,7 @@ class Expectation(_Strict):
     expected intervals.
     """
 
-    rule: str = Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")
+    rule: RuleId
     severity: SeverityName
     reaches: float | None = None
     leaves: float | None = None
@@ -99,6 +100,10 @@ class Hazard(_Strict):
     silent: bool = False
     reports_every: Annotated[float, Field(gt=0, le=0.1)] | None = None
     expect: Annotated[list[Expectation], Field(min_length=1)]
+    may_raise: list[RuleId] = Field(
+        default_factory=list,
+        description="Rules that judge how fast it comes: whether they raise depends on how long the run is",
+    )
 
     @model_validator(mode="before")
     @classmethod

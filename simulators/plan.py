@@ -36,6 +36,14 @@ class ExpectedAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class PossibleAlarm:
+    """One alarm that may be raised, or not: whether it is depends on how fast the run goes."""
+
+    device_id: str
+    rule_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A hazard that this run has no room for."""
 
@@ -95,6 +103,7 @@ class Plan:
     scenario: Scenario | None = None
     befalling: dict[str, Befalling] = field(default_factory=dict)
     expected: list[ExpectedAlarm] = field(default_factory=list)
+    possible: list[PossibleAlarm] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
     def surroundings(self, at_s: float, night: bool) -> Surroundings:
@@ -156,6 +165,7 @@ def lay_out(
         for device in _choose(candidates, hazard, random):
             taken.add(device.device_id)
             plan.befalling[device.device_id] = Befalling(hazard, seconds, scenario.hours)
+            plan.possible.extend(PossibleAlarm(device.device_id, rule_id) for rule_id in hazard.may_raise)
             plan.expected.extend(_expected(expected, hazard, device, seconds, pace) for expected in hazard.expect)
     return plan
 

@@ -35,6 +35,7 @@ def summary_of(played: Played, plan: Plan, *, devices: int, seed: int, started_m
         "puback_ms": percentiles_ms(account.puback_s),
         "by_kind": dict(sorted(account.by_kind.items())),
         "alarms_expected": [asdict(expected) for expected in plan.expected],
+        "alarms_possible": [asdict(possible) for possible in plan.possible],
         "left_out": [asdict(left_out) for left_out in plan.left_out],
         "by_device": dict(sorted(account.by_device.items())),
     }

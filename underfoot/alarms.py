@@ -1,7 +1,7 @@
 """The words of alarms, written down once: severities, states, transitions and their reasons.
 
-What a state means and when it changes is alerts/transition.py; these are only the names that tables, API, messages
-and people share.
+What a state means and when it changes is alerts/judge/transition.py; these are only the names that tables, API,
+messages and people share.
 """
 
 from __future__ import annotations
@@ -38,6 +38,23 @@ class Human(StrEnum):
     acknowledged = "acknowledged"
 
 
+class Suppression(StrEnum):
+    """The suppression region: why nobody is told for now. Several may hold at once."""
+
+    shelved = "shelved"
+    by_design = "by_design"
+    out_of_service = "out_of_service"
+    flapping = "flapping"
+
+
+SUPPRESSION_LABELS: dict[Suppression, str] = {
+    Suppression.shelved: "搁置",
+    Suppression.by_design: "由上级险情说明",
+    Suppression.out_of_service: "检修中",
+    Suppression.flapping: "反复波动",
+}
+
+
 class SubjectKind(StrEnum):
     """What an alarm is about. `subject_key` is the device_key, asset_key, shard_key, sink_key, …"""
 
@@ -45,6 +62,8 @@ class SubjectKind(StrEnum):
     asset = "asset"
     pipe = "pipe"
     gateway = "gateway"
+    area = "area"
+    incident = "incident"
     shard = "shard"
     rule = "rule"
     sink = "sink"
@@ -72,8 +91,36 @@ class Reason(StrEnum):
     sink_failing = "sink_failing"
     sink_working = "sink_working"
     rule_withdrawn = "rule_withdrawn"
+    rule_changed = "rule_changed"
+    rule_failing = "rule_failing"
+    rule_working = "rule_working"
+    condition_met = "condition_met"
+    condition_over = "condition_over"
+    blockage_found = "blockage_found"
+    blockage_over = "blockage_over"
+    gateway_silent = "gateway_silent"
+    gateway_again = "gateway_again"
+    late_data = "late_data"
     closed_by_hand = "closed_by_hand"
+    incident_began = "incident_began"
+    incident_grew = "incident_grew"
+    incident_over = "incident_over"
     acknowledged = "acknowledged"
+    unacknowledged = "unacknowledged"
+    realarm = "realarm"
+    escalated = "escalated"
+    no_receipt = "no_receipt"
+    uncovered = "uncovered"
+    covered = "covered"
+    shelved = "shelved"
+    unshelved = "unshelved"
+    shelf_expired = "shelf_expired"
+    explained = "explained"
+    explained_no_more = "explained_no_more"
+    out_of_service = "out_of_service"
+    in_service_again = "in_service_again"
+    flapping_began = "flapping_began"
+    flapping_over = "flapping_over"
 
 
 REASON_LABELS: dict[Reason, str] = {
@@ -96,6 +143,34 @@ REASON_LABELS: dict[Reason, str] = {
     Reason.sink_failing: "推送目标故障",
     Reason.sink_working: "推送目标恢复",
     Reason.rule_withdrawn: "规则停用",
+    Reason.rule_changed: "规则已修改",
+    Reason.rule_failing: "规则计算出错，已隔离",
+    Reason.rule_working: "规则恢复正常",
+    Reason.condition_met: "条件成立",
+    Reason.condition_over: "条件不再成立",
+    Reason.blockage_found: "上游高、下游低，疑似堵塞",
+    Reason.blockage_over: "水位差恢复正常",
+    Reason.gateway_silent: "网关下多台设备失联",
+    Reason.gateway_again: "网关恢复",
+    Reason.late_data: "迟到数据更正",
     Reason.closed_by_hand: "人工关闭",
+    Reason.incident_began: "险情开始",
+    Reason.incident_grew: "险情发展",
+    Reason.incident_over: "险情结束",
     Reason.acknowledged: "已确认",
+    Reason.unacknowledged: "撤销确认",
+    Reason.realarm: "超时未处置，重新提醒",
+    Reason.escalated: "无人确认，已上报",
+    Reason.no_receipt: "推送无回执，请电话联系",
+    Reason.uncovered: "轮到的值班级别无人可通知",
+    Reason.covered: "已有人值班",
+    Reason.shelved: "搁置",
+    Reason.unshelved: "取消搁置",
+    Reason.shelf_expired: "搁置到期",
+    Reason.explained: "由上级险情说明",
+    Reason.explained_no_more: "不再由上级险情说明",
+    Reason.out_of_service: "检修开始",
+    Reason.in_service_again: "检修结束",
+    Reason.flapping_began: "反复波动，暂停通知",
+    Reason.flapping_over: "波动结束",
 }

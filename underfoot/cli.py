@@ -23,6 +23,7 @@ from typer.main import get_group
 from underfoot import __version__
 from underfoot.ledger.cli import commands as ledger_commands
 from underfoot.ledger.newcomers_cli import commands as newcomer_commands
+from underfoot.ledger.pipes_cli import commands as pipe_commands
 from underfoot.settings import Settings, SettingsError, load, origins
 from underfoot.storage.migrate import MigrationError, migrate
 
@@ -39,6 +40,7 @@ db = typer.Typer(no_args_is_help=True, help="The database: bring it up to date."
 app.add_typer(db, name="db")
 app.add_typer(ledger_commands)
 app.add_typer(newcomer_commands)
+app.add_typer(pipe_commands)
 
 
 def _say_version(asked: bool) -> None:
@@ -90,7 +92,7 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********"
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)
 
 

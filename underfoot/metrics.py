@@ -66,6 +66,42 @@ ALARMS_OPEN = Metric(
     "underfoot_alarms_open", "gauge", "Open alarms (episodes) by severity: blue, yellow, orange, red.", ("severity",)
 )
 
+ALARM_HEALTH = Metric(
+    "underfoot_alarm_health",
+    "gauge",
+    "Figures of health of alerting (ISA-18.2) over the last 24 hours, each in its own unit; docs/duty.md lists them.",
+    ("figure",),
+)
+ALARM_HEALTH_KEPT = Metric(
+    "underfoot_alarm_health_kept", "gauge", "1 when a figure of health is within its limit, else 0.", ("figure",)
+)
+ALARM_HEALTH_AGE_S = Metric(
+    "underfoot_alarm_health_age_seconds", "gauge", "Since when the figures of health have not been reckoned anew."
+)
+CALENDAR_KNOWN_DAYS = Metric(
+    "underfoot_calendar_known_days",
+    "gauge",
+    "Of the next 60 days, how many are of a year whose holidays are known; below 60: enter the next year's notice.",
+)
+ESCALATED = Metric(
+    "underfoot_escalated_24h",
+    "gauge",
+    "How often a level's turn came in the last 24 hours: nobody had answered, or a sink had not taken a delivery.",
+    ("level",),
+)
+
+CITY_STEP_RUNS = Metric(
+    "underfoot_city_step_runs_total",
+    "counter",
+    "How often each step of the city's judgement (rules over several devices, incidents, escalation) was taken.",
+    ("step",),
+)
+CITY_STEP_FAILURES = Metric(
+    "underfoot_city_step_failures_total", "counter", "Of these, how often it failed and was rolled back.", ("step",)
+)
+CITY_STEP_S = Metric("underfoot_city_step_seconds_total", "counter", "How long these took together.", ("step",))
+CITY_STEP_LAST_S = Metric("underfoot_city_step_last_seconds", "gauge", "How long each step took last.", ("step",))
+
 DELIVERIES_OWED = Metric("underfoot_deliveries_owed", "gauge", "Deliveries not yet settled, by sink.", ("sink",))
 DELIVERIES_DEAD = Metric(
     "underfoot_deliveries_dead", "gauge", "Deliveries given up (dead letters), by sink.", ("sink",)

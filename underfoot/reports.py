@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntFlag
@@ -95,9 +96,9 @@ class Reports:
     substituted: NDArray[np.bool_]
     quality: NDArray[np.int16]
     columns: dict[str, NDArray[np.float64]]
-    values: list[dict[str, Any]]
+    values: Sequence[dict[str, Any]]
     seq: NDArray[np.int64]
-    extra: list[bytes | None]
+    extra: Sequence[bytes | None]
 
     def __len__(self) -> int:
         return len(self.slot)

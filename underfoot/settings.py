@@ -50,6 +50,12 @@ ShardNames = Annotated[
     BeforeValidator(_with_commas),
     Field(min_length=1),
 ]
+Minutes = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=10_080)], ...],
+    NoDecode,
+    BeforeValidator(_with_commas),
+    Field(min_length=4, max_length=4),
+]
 DatabaseUrl = Annotated[SecretStr, _url(("postgresql", "postgres"), "postgresql://user:password@host:5432/underfoot")]
 MqttUrl = Annotated[SecretStr, BeforeValidator(_check_brokers)]
 HttpUrl = Annotated[str, _url(("http", "https"), "http://host:3000")]
@@ -223,8 +229,21 @@ class Settings(BaseSettings):
         description="How long the machine's clock must have been set back before ingest follows it (seconds)",
     )
     timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
-    offline_check_interval_s: float = Field(
-        10, ge=0.2, le=3600, description="How often silent devices are looked for (seconds)"
+    city_interval_s: float = Field(
+        2, ge=0.1, le=60, description="How often what takes several devices is judged: a tick of the city (seconds)"
+    )
+    realarm_min: Minutes = Field(
+        (0, 0, 240, 60),
+        description="After how many minutes an acknowledged alarm that is still open is unacknowledged again, where its"
+        " rule doesn't say: 蓝, 黄, 橙, 红, with commas between; 0: never",
+    )
+    shelve_longest_h: float = Field(72, gt=0, le=8784, description="How long an alarm may be shelved at most (hours)")
+    bulk_most: int = Field(5000, ge=1, le=50_000, description="Alarms that one call may act on together at most")
+    replay_settle_s: float = Field(
+        2,
+        ge=0,
+        le=60,
+        description="A device's past is judged again when nothing late has come of it for so long (seconds)",
     )
     delivery_workers: int = Field(8, ge=1, le=64, description="Deliveries under way at once")
     delivery_timeout_s: float = Field(10, gt=0, le=120, description="Time-out of one delivery request (seconds)")

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.channels.line import Line
-from alerts.snapshot import Snapshot
+from alerts.record.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from alerts.verdict import VERDICT_LABELS, Verdict
+from alerts.deliver.verdict import VERDICT_LABELS, Verdict
+from alerts.regions.suppression import NONE
 from api.models.ledger import AreaRef, AssetRef
-from api.parameters import Instant, Page, Reasoning
+from api.models.regions import Comment, Corrected, Suppressing, state_label
+from api.parameters import Instant, Page
 from api.rows import Row
 from underfoot.alarms import REASON_LABELS, Condition, Human, Reason, Severity, SubjectKind
 
 DELIVERY_LABELS = {"owed": "待推送", "delivered": "已送达", "dead": "推送失败", "dropped": "无需推送"}
-_STATE_LABELS: dict[str, str] = {
-    Condition.normal: "正常",
-    Condition.pending: "待定",
-    Condition.active: "告警中",
-    Condition.clearing: "恢复中",
-    Human.unacknowledged: "未确认",
-    Human.acknowledged: "已确认",
-}
 
 
 def reason_label(reason: str | None) -> str | None:
@@ -55,7 +49,18 @@ class Alarm(BaseModel):
     family: str | None = Field(examples=["cover"])
     state: Literal["open", "cleared"]
     condition: Condition = Field(description="The engine's region", examples=["active"])
+    condition_label: str = Field(examples=["告警中"])
     human: Human = Field(description="The operators' region; what cleared unseen stays listed as unacknowledged")
+    human_label: str = Field(examples=["未确认"])
+    suppression: list[Suppressing] = Field(
+        description="The suppression region: for what nobody is told of it now; empty: everybody is", examples=[[]]
+    )
+    suppression_label: str = Field(examples=["正常通知"])
+    withheld: bool = Field(
+        description="Something was kept back while it was suppressed; if it is open then, the end of that tells it",
+        examples=[False],
+    )
+    stale: bool = Field(description="Its device is offline: the condition is what it was then", examples=[False])
     severity: int = Field(description="1 蓝, 2 黄, 3 橙, 4 红", examples=[4])
     severity_label: str = Field(examples=["红"])
     worst_severity: int = Field(examples=[4])
@@ -66,6 +71,18 @@ class Alarm(BaseModel):
     clear_reason_label: str | None = Field(examples=[None])
     acknowledged_by: str | None = Field(examples=[None])
     acknowledged_at: Instant | None = Field(examples=[None])
+    assigned_to: str | None = Field(examples=[None])
+    assigned_at: Instant | None = Field(examples=[None])
+    confirmed: bool | None = Field(
+        description="What people found: true, it was so; false, a false alarm (误报); null: nobody has said",
+        examples=[None],
+    )
+    confirmed_by: str | None = Field(examples=[None])
+    confirmed_at: Instant | None = Field(examples=[None])
+    corrected: Corrected | None = Field(
+        description="What late data has shown of this episode; the episode itself stays as it was", examples=[None]
+    )
+    comments: int = Field(description="How many; the alarm itself lists them", examples=[0])
     device_id: str | None = Field(examples=["cover-0312"])
     asset: AssetRef | None
     area: AreaRef | None
@@ -80,10 +97,19 @@ class Alarm(BaseModel):
         return {
             "state": "open" if row["cleared_at"] is None else "cleared",
             "severity_label": Severity(row["severity"]).label,
+            "condition_label": state_label(row["condition"]),
+            "human_label": state_label(row["human"]),
+            "suppression": [Suppressing.of(each) for each in row["suppression"] or ()],
+            "suppression_label": state_label(_suppressed(row)),
+            "corrected": Corrected.of(row["correction"]),
             "clear_reason_label": reason_label(row["clear_reason"]),
             "asset": AssetRef.of(row),
             "area": AreaRef.of(row),
         }
+
+
+def _suppressed(row: Row) -> str:
+    return "+".join(sorted({each["kind"] for each in row["suppression"] or ()})) or NONE
 
 
 class AlarmPage(Page):
@@ -126,8 +152,8 @@ class Transition(BaseModel):
         return cls.model_validate(
             row
             | {
-                "from_label": _STATE_LABELS.get(row["from_state"], row["from_state"]),
-                "to_label": _STATE_LABELS.get(row["to_state"], row["to_state"]),
+                "from_label": state_label(row["from_state"]),
+                "to_label": state_label(row["to_state"]),
                 "reason_label": reason_label(row["reason"]),
             }
         )
@@ -139,9 +165,9 @@ class Delivery(BaseModel):
     delivery_key: int = Field(examples=[9001])
     sink: str = Field(examples=["platform"])
     channel: str = Field(examples=["platform"])
-    audience: Literal["platform", "crew"]
+    audience: Literal["platform", "crew", "duty"] = Field(examples=["crew"])
     transition_no: int = Field(examples=[1])
-    notice: Literal["raise", "change", "clear"]
+    notice: Literal["raise", "change", "clear", "correct", "escalate"] = Field(examples=["raise"])
     severity: int = Field(examples=[4])
     state: Literal["owed", "delivered", "dead", "dropped"] = Field(examples=["delivered"])
     state_label: str = Field(examples=["已送达"])
@@ -172,36 +198,4 @@ class AlarmDetail(Alarm):
     why: Why
     transitions: list[Transition] = Field(description="Newest first, 1000 at most")
     told: list[Delivery] = Field(description="Newest first, 1000 at most")
-
-
-class Acknowledgement(BaseModel):
-    """Optional body of an acknowledgement."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    note: Reasoning | None = Field(None, description="Kept in the audit log", examples=["已电话通知养护所"])
-
-
-class Closing(BaseModel):
-    """Why an open alarm is closed by hand."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reasoning = Field(
-        description="Kept in the audit log and with the alarm", examples=["现场核实为误报，传感器已复位"]
-    )
-
-
-class Command(BaseModel):
-    """A command to the shard's holder, which alone writes the condition of alarms."""
-
-    key: str = Field(description="The same for every try to close this episode", examples=["close:4711"])
-    state: Literal["waiting", "done"]
-    posted_at: Instant
-    consumed_at: Instant | None = Field(examples=[None])
-    outcome: str | None = Field(examples=[None])
-
-
-class ClosingAnswer(BaseModel):
-    command: Command | None = Field(description="Null where the alarm had cleared before")
-    alarm: Alarm
+    said: list[Comment] = Field(description="Comments, newest first, 1000 at most")

@@ -90,6 +90,9 @@ class Asset(BaseModel):
     supervising_unit: str = Field(description="主管单位", examples=["安阳市城市管理局"])
     owner_unit: str = Field(description="权属单位", examples=["安阳市排水公司"])
     maintenance_unit: str = Field(description="养护单位", examples=["文峰区市政养护所"])
+    tags: list[str] = Field(
+        description="标签: words of the city's own; a rule's override may be about one", examples=[["学校门口"]]
+    )
     object_state: Literal["完好", "破损", "丢失", "废弃"]
     defect: str | None = Field(description="病害", examples=["井圈破损"])
     defect_found_on: date | None = Field(examples=["2026-05-11"])

@@ -1,44 +1,14 @@
-"""Answers about what is kept for the record: rules, quarantine, books."""
+"""Answers about what is kept for the record: quarantine, books."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, Field
 
 from api.parameters import Instant, Page
 from api.rows import Row
-from api.rule_text import rule_text
-
-
-class RuleVersion(BaseModel):
-    rule_id: str = Field(examples=["cover.tilt"])
-    version: int = Field(examples=[1])
-    title: str = Field(examples=["井盖倾斜"])
-    family: str | None = Field(examples=["cover"])
-    text: str = Field(description="The rule in words", examples=["井盖倾斜：倾角与基准值之差 ≥ 30 ° → 红。"])
-    body: dict[str, Any] = Field(description="The rule itself", examples=[{"rule_id": "cover.tilt", "kind": "level"}])
-    withdrawn: bool = Field(examples=[False])
-    created_at: Instant
-    created_by: str = Field(examples=["shipped"])
-
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        body: dict[str, Any] = row["body"]
-        return cls.model_validate(
-            row | {"title": body.get("title", row["rule_id"]), "family": body.get("family"), "text": rule_text(body)}
-        )
-
-
-class RulePage(Page):
-    items: list[RuleVersion]
-
-
-class RuleDetail(BaseModel):
-    rule_id: str = Field(examples=["cover.tilt"])
-    in_force: RuleVersion | None = Field(description="Null: the rule is withdrawn")
-    versions: list[RuleVersion] = Field(description="Newest first, 1000 at most")
 
 
 class Quarantined(BaseModel):

@@ -19,7 +19,7 @@ from api.rows import fetch_all, fetch_one, one_page
 router = APIRouter(prefix=f"{V1}/assets", tags=["assets"], route_class=GuardedRoute)
 
 _NO_FILTER: dict[str, object] = dict.fromkeys(
-    ("asset_key", "areas", "asset_code", "kind", "maintenance_unit", "object_state", "with_device")
+    ("asset_key", "areas", "asset_code", "kind", "maintenance_unit", "tag", "object_state", "with_device")
 )
 
 
@@ -30,6 +30,7 @@ class AssetFilters(Paged):
         None, pattern=r"^[0-9]{2,4}$", description="部件 class code or its first digits", examples=["01"]
     )
     maintenance_unit: Text | None = Field(None, description="养护单位", examples=["文峰区市政养护所"])
+    tag: Text | None = Field(None, description="标签: only assets that have it", examples=["学校门口"])
     object_state: Literal["完好", "破损", "丢失", "废弃"] | None = Field(None, description="Only in this state")
     with_device: bool | None = Field(None, description="true: only assets with a device; false: only those without")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
@@ -28,17 +28,22 @@ class PlatformEvent(BaseModel):
     description: str = Field(min_length=1)
     time: str = Field(pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$")
     push_id: str = Field(min_length=1)
-    notice: Literal["raise", "change", "clear"]
+    notice: Literal["raise", "change", "clear", "correct", "escalate"]
     alarm: str = Field(min_length=1)
     episode: int = Field(ge=1)
     transition_no: int = Field(ge=1)
+    cleared_at: str | None = None
 
 
 @dataclass
 class _AlarmSeen:
+    """`episode`: the last that was news. `past`: those that were over when they were raised, from late data."""
+
     episode: int = 0
     transition_no: int = 0
     open: bool = False
+    raised: set[int] = field(default_factory=set)
+    past: set[int] = field(default_factory=set)
 
 
 class Events:
@@ -95,20 +100,27 @@ class Events:
         what = f"alarm {event.alarm} episode {event.episode} transition {event.transition_no} {event.notice}"
         before = f"after episode {seen.episode} transition {seen.transition_no}"
         found: list[tuple[str, str]] = []
-        if event.transition_no <= seen.transition_no or event.episode < seen.episode:
+        past = event.episode in seen.past or (event.notice == "raise" and event.cleared_at is not None)
+        corrects = event.notice == "correct" and event.episode in seen.raised
+        if event.transition_no <= seen.transition_no or (event.episode < seen.episode and not (past or corrects)):
             found.append(("out_of_order", f"{what} {before}"))
         if event.notice == "raise":
-            if event.episode == seen.episode:
+            if event.episode in seen.raised:
                 found.append(("raised_twice", what))
-            elif seen.open:
+            elif seen.open and not past:
                 found.append(("raised_while_open", f"{what} {before}, which was never cleared"))
+            seen.raised.add(event.episode)
+            if past:
+                seen.past.add(event.episode)
+        elif past or corrects:
+            pass
         elif event.episode != seen.episode:
             found.append(("never_raised", what))
         elif not seen.open:
             found.append(("after_clear", what))
-        if event.episode >= seen.episode:
+        if event.episode >= seen.episode and not (past or corrects):
             seen.open = event.notice != "clear"
-        seen.episode = max(seen.episode, event.episode)
+            seen.episode = event.episode
         seen.transition_no = max(seen.transition_no, event.transition_no)
         return found
 

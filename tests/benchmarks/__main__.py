@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import alerts, flood, ingest, registry, stations, steps, workers
+from tests.benchmarks import alerts, backtest, deliveries, engine, flood, ingest, registry, stations, steps, workers
 from tests.benchmarks.figures import Figure, show, write
 
 GROUPS: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,9 @@ GROUPS: dict[str, Callable[[], list[Figure]]] = {
     "flood": flood.figures,
     "stations": stations.figures,
     "alerts": alerts.figures,
+    "engine": engine.figures,
+    "deliveries": deliveries.figures,
+    "backtest": backtest.figures,
     "steps": steps.figures,
 }
 

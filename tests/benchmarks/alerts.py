@@ -1,4 +1,4 @@
-"""How soon after a hazard is published the city's platform knows of it."""
+"""How soon after a hazard is published its alarm is committed, and the city's platform knows of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ SECONDS = 20
 def figures() -> list[Figure]:
     with rig(DEVICES) as made:
         delivered, committed = _delays(made)
-    reference = percentile(committed, 0.99)
+    committed_p99 = percentile(committed, 0.99)
     return [
         Figure(
-            "alerts.publish_to_delivered_p99_ms", percentile(delivered, 0.99), "ms", "publish_to_commit_p99", reference
-        )
+            "alerts.publish_to_commit_p99_ms", committed_p99, "ms", "publish_to_commit_p50", percentile(committed, 0.5)
+        ),
+        Figure(
+            "alerts.publish_to_delivered_p99_ms",
+            percentile(delivered, 0.99),
+            "ms",
+            "publish_to_commit_p99",
+            committed_p99,
+        ),
     ]
 
 
@@ -50,7 +57,7 @@ def _delays(made: Rig) -> tuple[list[float], list[float]]:
             target=made.load, args=(RATE * SECONDS, 1), kwargs={"devices": DEVICES // 2, "rate": RATE}
         )
         background.start()
-        _open_covers(made, covers)
+        publish_open(made, covers, every_s=(SECONDS - 4) / HAZARDS)
         background.join()
         wait_for(lambda: len(_received(platform)) == HAZARDS, 60, "every opened cover known to the platform")
         received = _received(platform)
@@ -76,16 +83,18 @@ def _quiet_covers(made: Rig) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def _open_covers(made: Rig, covers: list[tuple[str, str]]) -> None:
-    """Open one after another, evenly over the time of the load."""
+def publish_open(made: Rig, covers: list[tuple[str, str]], *, every_s: float = 0.0) -> None:
+    """Covers, by district and device_id, report that they are open, one after another."""
     url = urlsplit(made.mqtt_url)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="hazards", protocol=mqtt.MQTTv311)
+    client.max_queued_messages_set(0)
     client.connect(url.hostname or "", url.port or 1883)
     client.loop_start()
     for district, device_id in covers:
-        time.sleep((SECONDS - 4) / HAZARDS)
+        time.sleep(every_s)
         report = {"ts": time.time_ns() // 1_000_000, "values": {"open": True}}
-        client.publish(f"underfoot/v1/{district}/cover/{device_id}/report", json.dumps(report), qos=1)
+        last = client.publish(f"underfoot/v1/{district}/cover/{device_id}/report", json.dumps(report), qos=1)
+    last.wait_for_publish(120)
     client.disconnect()
     client.loop_stop()
 

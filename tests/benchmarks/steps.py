@@ -20,9 +20,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from pydantic_core import from_json
 
-from alerts.outcome import RuleInForce
+from alerts.judge.outcome import RuleInForce
 from alerts.rules import shipped_pack
-from ingest.arrays import as_array
 from ingest.codecs.table import Codecs
 from ingest.decode import Item, decode, read_ahead
 from ingest.packets import publishes
@@ -35,6 +34,7 @@ from simulators.roster import RosterDevice, roster_of
 from simulators.wire import frame
 from tests.benchmarks.figures import Figure, median
 from underfoot.reports import Reports, canonical
+from underfoot.storage.arrays import as_array
 from underfoot.topics import parse_report_topic
 
 DEVICES = 20_000

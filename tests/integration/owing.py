@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from alerts.dispatch import Dispatcher
+from alerts.deliver.dispatch import Dispatcher
 from underfoot.settings import Settings
 
 TIMEOUT_S = 0.8

@@ -54,13 +54,13 @@ Behaviour = Callable[[Request], Reply]
 class Receiver:
     """Keeps every request; answers by `behaviour`, which a test may change at any time."""
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0) -> None:
         self.behaviour: Behaviour = behaviour or (lambda request: OK)
         self.requests: list[Request] = []
         self.under_way = 0
         self.most_under_way = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Receiver:

@@ -40,7 +40,7 @@ INSERT INTO assets (asset_code, kind, name, area_code, address, lon, lat, owner_
     ('4105020118000007', '0118', '路灯0007', '410502', '洹滨北路', NULL, NULL, '路灯所', '路灯所');
 UPDATE assets SET attributes = '{"place": "underpass"}' WHERE asset_code = '4105022100000003';
 INSERT INTO devices (device_id, family, district, asset_key, vendor, expected_interval_s, baseline, created_at)
-SELECT v.device_id, v.family, '410502', a.asset_key, '甲厂', v.interval_s, v.baseline::jsonb, now() - interval '30 days'
+SELECT v.device_id, v.family, '410502', a.asset_key, '甲厂', v.interval_s, v.baseline::jsonb, now()
 FROM (VALUES
     ('C-1', 'cover', '4105020103000001', 86400, '{"tilt_deg": 3.0}'), ('C-2', 'cover', '4105020102000002', 86400, '{}'),
     ('R-1', 'road', '4105022100000003', 900, '{}'), ('P-1', 'pipe', '4105020103000004', 900, '{}'),
@@ -186,16 +186,17 @@ class Shard:
         return [(row["rule_id"], row["notice"], row["severity"]) for row in self.rows(query, sink)]
 
 
-_EMPTIED = """
+EMPTIED = """
 SET session_replication_role = replica;  -- without foreign keys, and without the triggers that keep records append-only
 DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT tablename FROM pg_tables
-        WHERE schemaname = 'public' AND tablename NOT IN ('installation', 'migrations', 'shards', 'rules')
+        WHERE schemaname = 'public' AND tablename NOT IN ('installation', 'migrations', 'shards', 'rules', 'engines')
     LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
 END $$;
 DELETE FROM shards WHERE shard <> 'main';
 DELETE FROM rules WHERE created_by <> 'shipped';
 UPDATE shards SET epoch = 0, session_known = false, caught_up_to = NULL;
+UPDATE engines SET epoch = 0, state = '{}';
 RESET session_replication_role;
 """
 
@@ -205,7 +206,7 @@ def shard_of(database: str, mqtt_url: str = NOBODY, **settings: Any) -> Iterator
     """A shard with a small ledger and nothing else in its database, begun."""
     made = Shard(database, mqtt_url, **settings)
     try:
-        made.ask.execute(_EMPTIED.encode())
+        made.ask.execute(EMPTIED.encode())
         made.ask.execute(LEDGER.encode())
         made.begin()
         yield made

@@ -13,7 +13,7 @@ import pytest
 from alerts.channels import channel, parse_config
 from alerts.channels.interface import BadMessage, Delivered, Delivery, Outcome, Retry, SinkFailure
 from alerts.channels.line import LONGEST_ANSWER, Line
-from alerts.messages import message
+from alerts.messages.notice import message
 from tests.integration.owing import snapshot
 from tests.integration.receivers import OK, Receiver, Reply, refusing
 

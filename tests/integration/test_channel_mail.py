@@ -17,7 +17,7 @@ from alerts.channels import parse_config
 from alerts.channels.interface import BadMessage, Delivered, Delivery, Outcome, Retry, SinkFailure
 from alerts.channels.line import Line
 from alerts.channels.mail import MailConfig, send
-from alerts.messages import message
+from alerts.messages.notice import message
 from tests.integration.owing import snapshot
 from tests.integration.receivers import MailServer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alerts.verdict import Verdict
+from alerts.deliver.verdict import Verdict
 from tests.integration.owing import Owing, dispatching, eventually
 from tests.integration.receivers import OK, Receiver, Reply, Request
 

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from alerts import delivery_cli
-from alerts.delivery_cli import commands
+from alerts.deliver import cli as delivery_cli
+from alerts.deliver.cli import commands
 from tests.integration.owing import Owing, dispatching, eventually
 from tests.integration.receivers import OK, Receiver, Reply, refusing
 

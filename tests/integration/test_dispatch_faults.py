@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from alerts.breaker import OPENS_AFTER
+from alerts.deliver.breaker import OPENS_AFTER
 from tests.conftest import OwnStack
 from tests.integration.owing import TIMEOUT_S, Owing, dispatching, eventually
 from tests.integration.receivers import OK, Receiver, Reply, Request, refusing
@@ -223,7 +223,7 @@ def test_an_answer_that_the_database_cannot_hold_is_a_delivery_all_the_same(owin
 
 _DISPATCHER = """
 import sys, threading
-from alerts.dispatch import Dispatcher
+from alerts.deliver.dispatch import Dispatcher
 from underfoot.settings import Settings
 settings = Settings(database_url=sys.argv[1], delivery_timeout_s=float(sys.argv[2]), public_url="https://underfoot.example")
 Dispatcher(sys.argv[1], settings).run(threading.Event())

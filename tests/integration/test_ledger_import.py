@@ -14,7 +14,8 @@ import pytest
 
 from underfoot.ledger.baseline import set_baseline
 from underfoot.ledger.columns import LedgerError
-from underfoot.ledger.importer import Count, ImportSummary, LedgerFaultsError, import_ledger
+from underfoot.ledger.importer import ImportSummary, import_ledger
+from underfoot.ledger.staging import Count, LedgerFaultsError
 from underfoot.storage.connect import Connection, connect
 
 _DEVICE = {"vendor": "", "model": "", "expected_interval_s": ""}
@@ -339,3 +340,39 @@ def test_two_imports_at_once_wait_for_each_other(ledger: Ledger, database: str) 
         ledger.connection.commit()
         with pytest.raises(psycopg.errors.LockNotAvailable):
             import_ledger(ledger.connection, ledger.file, actor="tester")
+
+
+def tags(ledger: Ledger) -> dict[str, list[str]]:
+    return dict(ledger.query("SELECT asset_code, tags FROM assets ORDER BY asset_key"))
+
+
+def test_tags_are_words_of_an_asset(ledger: Ledger) -> None:
+    ledger.load(row("C-1", 1, tags="学校门口、低洼; 低洼；"), row("C-2", 2, tags=""))
+    assert tags(ledger) == {"4105020103000001": ["低洼", "学校门口"], "4105020103000002": []}
+    before = ledger.query("SELECT updated_at FROM devices ORDER BY device_id")
+    again = ledger.load(row("C-1", 1, tags="低洼、学校门口"), row("C-2", 2, tags="低洼"))
+    assert again.assets == Count(0, 1, 1)
+    assert tags(ledger) == {"4105020103000001": ["低洼", "学校门口"], "4105020103000002": ["低洼"]}
+    after = ledger.query("SELECT updated_at FROM devices ORDER BY device_id")
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)  # whoever keeps it in memory reads it anew
+
+
+def test_tags_stay_where_the_file_has_no_such_column_and_go_where_it_says_none(ledger: Ledger) -> None:
+    ledger.load(row("C-1", 1, tags="低洼"))
+    ledger.load(row("C-1", 1))
+    assert tags(ledger) == {"4105020103000001": ["低洼"]}
+    ledger.load(row("C-1", 1, tags=""))
+    assert tags(ledger) == {"4105020103000001": []}
+
+
+def test_tags_that_are_too_long_or_contradict_are_refused(ledger: Ledger) -> None:
+    assert "64" in ledger.refused(row("C-1", 1, tags="低洼、" + "长" * 65))[2, "tags"]
+    refused = ledger.refused(row("C-1", 1, tags="低洼"), row("C-2", 1, tags="学校"))
+    assert list(refused) == [(3, "tags")]
+    assert "低洼" in refused[3, "tags"]
+
+
+def test_the_chinese_header_means_tags(ledger: Ledger) -> None:
+    ledger.file.write_text("部件编码,区划代码,标签\n4105020103000001,410502,低洼\n", encoding="utf-8")
+    import_ledger(ledger.connection, ledger.file, actor="tester")
+    assert tags(ledger) == {"4105020103000001": ["低洼"]}

@@ -121,6 +121,8 @@ def test_another_body_under_the_same_push_id_is_refused_and_noted(platform: http
         ([(1, "raise", 1), (2, "clear", 1), (3, "change", 1)], ["after_clear"]),
         ([(1, "raise", 1), (2, "raise", 2)], ["raised_while_open"]),
         ([(1, "raise", 1), (2, "clear", 1), (3, "raise", 2), (4, "clear", 2)], []),
+        ([(1, "raise", 1), (2, "clear", 1), (3, "correct", 1)], []),
+        ([(3, "correct", 1)], ["never_raised"]),
         ([(1, "raise", 1), (2, "clear", 1), (5, "raise", 2), (4, "clear", 1)], ["out_of_order", "never_raised"]),
     ],
 )
@@ -130,6 +132,23 @@ def test_the_order_of_an_alarms_notices_is_watched(
     for number, (transition_no, notice, episode) in enumerate(notices):
         assert push(platform, event(f"p{number}", transition_no, notice, episode)).status_code == 200
     assert violations(platform) == found
+
+
+def test_an_episode_that_was_over_when_it_was_raised_may_come_beside_one_that_is_open(platform: httpx.Client) -> None:
+    over = {"cleared_at": "2026-07-21 21:30:00"}
+    for number, body in enumerate(
+        (
+            event("p1", 1),
+            event("p2", 2, "raise", 2, **over),
+            event("p3", 3, "clear", 2, **over),
+            event("p4", 4, "correct", 1),
+            event("p5", 5, "clear", 1),
+            event("p6", 6, "raise", 3),
+        )
+    ):
+        assert push(platform, body).status_code == 200, number
+    assert violations(platform) == []
+    assert platform.get("/stats").json()["open_events"] == 1
 
 
 @pytest.mark.parametrize(

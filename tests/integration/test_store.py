@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.evaluate import Evaluator
-from ingest.arrays import allow_arrays
+from alerts.judge.evaluate import Evaluator
 from ingest.arrival import Arrival
 from ingest.decode import Item
 from ingest.registry import FamilyDevices
@@ -24,6 +23,7 @@ from tests.integration.shard import FAMILY, SECOND, Shard, shard_of
 from tests.unit.batches import One, reports
 from tests.unit.payloads import payloads, topics
 from underfoot.families import FAMILIES
+from underfoot.storage.arrays import allow_arrays
 from underfoot.storage.connect import Connection, connect
 
 TIME_OF_ITS_OWN = 0

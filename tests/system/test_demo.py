@@ -71,7 +71,8 @@ def test_a_demo_of_seconds_ends_by_itself_and_all_is_as_it_must_be(installation:
     assert summary["received"] + summary["unpacked"] == books
     assert summary["duplicate"] > 0
     assert summary["quarantined"] > 0
-    assert summary["alarms_expected"] == summary["alarms_raised"] == summary["alarms_delivered"] > 10
+    assert summary["alarms_expected"] == summary["alarms_raised"] > 10
+    assert summary["alarms_delivered"] + summary["alarms_in_incidents"] == summary["alarms_raised"]
     assert summary["internal_alarms_expected"] == summary["internal_alarms_raised"] > 0
     assert 0 < summary["publish_to_delivered_p50_ms"] <= summary["publish_to_delivered_p99_ms"] < 30_000
     assert "结论：通过" in said

@@ -19,7 +19,7 @@ _OFFLINE = (
 
 def test_after_our_own_outage_nobody_is_called_offline(city: City) -> None:
     """Ten covers report twice a second and may be silent for 3 s. We are away for longer; then one falls silent."""
-    city.installation.environment |= {"UNDERFOOT_OFFLINE_CHECK_INTERVAL_S": "0.2", "UNDERFOOT_TIMER_INTERVAL_S": "0.1"}
+    city.installation.environment |= {"UNDERFOOT_TIMER_INTERVAL_S": "0.1"}
     city.do(
         "UPDATE devices SET expected_interval_s = 2, updated_at = clock_timestamp() WHERE device_id = ANY(%s)", BEATING
     )

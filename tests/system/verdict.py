@@ -51,7 +51,7 @@ def silence_is_noticed(
         list(devices),
     )
     city.do("NOTIFY underfoot_registry")
-    city.installation.environment |= {"UNDERFOOT_OFFLINE_CHECK_INTERVAL_S": "0.2", "UNDERFOOT_TIMER_INTERVAL_S": "0.1"}
+    city.installation.environment |= {"UNDERFOOT_TIMER_INTERVAL_S": "0.1"}
     return city.start("alerts")
 
 

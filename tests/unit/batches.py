@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from alerts.evaluate import Evaluator
-from alerts.outcome import Outcome, RuleInForce, Transition
+from alerts.judge.evaluate import Evaluator
+from alerts.judge.outcome import Flapping, Outcome, RuleInForce, Transition
 from alerts.rules import parse_rule
 from underfoot.families import FAMILIES, Family
 from underfoot.reports import NO_SEQ, Reports
@@ -68,6 +68,7 @@ class Bench:
     family: Family
     evaluator: Evaluator
     transitions: list[Transition] = field(default_factory=list)
+    flapping: list[Flapping] = field(default_factory=list)
 
     @classmethod
     def of(cls, family: str, *bodies: dict[str, Any], devices: int = 3) -> Bench:
@@ -75,6 +76,7 @@ class Bench:
         in_force = [RuleInForce(parse_rule(defaults | body), 1) for body in bodies]
         evaluator = Evaluator(FAMILIES[family], in_force)
         evaluator.add_devices(np.arange(100, 100 + devices, dtype=np.int32))
+        evaluator.interval_s[:] = 100
         return cls(FAMILIES[family], evaluator)
 
     def judge(self, *batch: One) -> list[Transition]:
@@ -95,6 +97,20 @@ class Bench:
         self._take_over(outcome, None)
         return outcome.transitions
 
+    def allowed_us(self, slot: int) -> int:
+        assert self.evaluator.silent is not None
+        return int(self.evaluator.silent.allowed_us(self.evaluator.interval_s)[slot])
+
+    def silent_slots(self) -> list[int]:
+        return self.evaluator.silent.slots if self.evaluator.silent is not None else []
+
+    def asked(self) -> dict[int, frozenset[str]]:
+        return self.evaluator.late.asked if self.evaluator.late is not None else {}
+
+    def anything_on_its_way(self) -> bool:
+        return any(state.level or not state.settled for _, _, state in self.evaluator.unsettled())
+
     def _take_over(self, outcome: Outcome, made: Reports | None) -> None:
         self.evaluator.apply(outcome, made)
         self.transitions += outcome.transitions
+        self.flapping += outcome.flapping

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from alerts.rules import shipped_pack
+from alerts.rules.override import Scope
 from api.rule_text import proof_sentence, rule_text
 
 OFFLINE = {"rule_id": "x.off", "family": "road", "title": "离线", "source": "s", "severity": "blue"}
@@ -67,12 +68,56 @@ def test_every_shipped_rule_reads_as_a_sentence() -> None:
             OFFLINE | {"kind": "late_hazard", "title": "迟到险情"},
             "迟到险情：仅迟到上报显示橙色及以上险情 → 蓝，待人工核查；新上报到达即解除。",
         ),
+        (
+            _level(kind="rate", per_s=300, over_s=600, at_least_s=60, levels=[{"severity": "red", "limit": 2}]),
+            (
+                "积水：最近 10 分钟内积水深度每 5 分钟的变化 ≥ 2 cm → 红。"
+                "至少 3 次上报、跨 1 分钟才判断，上报中断即重新计算。由持续时间内的上报认定。恢复后解除。"
+            ),
+        ),
+        (
+            _level(kind="forecast", to=40, by="rising", noise_per_min=0.1, over_s=600, at_least_s=60)
+            | {"levels": [{"severity": "red", "limit": 15, "dead_band": 5}]},
+            (
+                "积水：按最近 10 分钟的趋势，积水深度涨到 40 cm 所余时间 ≤ 15 分钟（回差 5 分钟） → 红。"
+                "至少 3 次上报、跨 1 分钟才判断，上报中断即重新计算。由持续时间内的上报认定。恢复后解除。"
+            ),
+        ),
+        (
+            _level(kind="mismatch", family="lamp", field="current_a", commanded={"on": True}, rated=0.45)
+            | {"looks": "below", "levels": [{"severity": "yellow", "limit": 20}]},
+            (
+                "积水：电流为额定值的百分比（台账无额定值时按 0.45 A） ≤ 20 % → 黄。开灯指令 = 是 时才判断。"
+                "由持续时间内的上报认定。恢复后解除。"
+            ),
+        ),
+        (
+            _level(family="cover", field="tilt_deg", against_baseline=True, worst_from=90),
+            (
+                "积水：倾角与基准值之差 ≥ 25 ° → 红。倾角 ≥ 90 ° 时不论基准值即为最高级。"
+                "由持续时间内的上报认定。恢复后解除。"
+            ),
+        ),
         ({"rule_id": "x.y", "kind": "of_tomorrow", "title": "旧规则"}, "旧规则（旧格式规则，见规则原文）。"),
         ({}, "规则（旧格式规则，见规则原文）。"),
     ],
 )
 def test_a_rule_in_words(body: dict[str, Any], text: str) -> None:
     assert rule_text(body) == text
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        ("area:410502", "区划 410502 内按：积水深度 ≥ 25 cm → 红。"),
+        ("tag:学校门口", "标签为“学校门口”的部件按：积水深度 ≥ 25 cm → 红。"),
+        ("device:R-1", "设备 R-1 按：积水深度 ≥ 25 cm → 红。"),
+    ],
+)
+def test_a_rule_as_it_is_for_a_scope(scope: str, text: str) -> None:
+    assert rule_text(_level(), Scope.parse(scope)).startswith(f"积水：{text}")
+    off = rule_text(_level(), Scope.parse(scope), enabled=False)
+    assert off == f"积水：{text.partition('按：')[0]}不按本规则判断。"
 
 
 @pytest.mark.parametrize(

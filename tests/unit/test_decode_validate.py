@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.outcome import RuleInForce
+from alerts.judge.outcome import RuleInForce
 from alerts.rules import shipped_pack
 from ingest.arrival import Arrival
 from ingest.decode import LARGEST, Item, Rejected, claims, decode, read_ahead
@@ -528,7 +528,7 @@ def remember(registry: Registry, judged: Judged) -> None:
         devices.evaluator.apply(outcome, made)
         for row in outcome.latest_rows:
             if (seq := int(made.seq[row])) != NO_SEQ:
-                devices.newest_seq[int(made.slot[row])] = seq
+                devices.evaluator.newest_seq[int(made.slot[row])] = seq
 
 
 @pytest.mark.parametrize("seqs", [(1, 2), (None, None)])

@@ -38,6 +38,7 @@ def episode(alarm_key: int, subject: str, rule_id: str = CASE, **changes: Any) -
         proof_ts=at(alarm_key),
         committed_at=at(alarm_key + 0.02),
         is_case=rule_id == CASE,
+        kept_back=False,
     )
     return replace(made, **changes)
 
@@ -60,6 +61,7 @@ FLEET: dict[str, Any] = {
     "seconds": 60.0,
     "seed": 1,
     "left_out": [],
+    "alarms_possible": [{"device_id": "C1", "rule_id": "cover.overflow_forecast"}],
     "alarms_expected": [scripted("C1"), scripted("C2"), scripted("C3", INTERNAL, "blue")],
 }
 GOOD = Evidence(
@@ -115,7 +117,7 @@ def test_an_alarm_that_did_not_come() -> None:
 def test_an_alarm_too_many() -> None:
     assert faults(episodes=(*GOOD.episodes, episode(9, "C9")))[0].startswith("多报")
     again = faults(episodes=(*GOOD.episodes, episode(1, "C1", episode=2)))
-    assert len(again) == 2
+    assert len(again) == 3  # and the second of them was told to nobody
     assert "重复触发 2 次" in again[0]
 
 
@@ -158,3 +160,14 @@ def test_what_silence_has_proven_is_timed_from_its_commit() -> None:
     assert (summary.proven_by_report, summary.proven_by_silence) == (1, 1)
     assert summary.publish_to_delivered_p99_ms == pytest.approx(100, abs=1)
     assert summary.decided_to_delivered_by_silence_p99_ms == pytest.approx(50, abs=1)
+
+
+def test_what_an_incident_speaks_for_is_told_with_it_and_not_alone() -> None:
+    storm = episode(9, "incident", "storm.incident", is_case=False, cleared=False)
+    told_with_it = episode(2, "C2", kept_back=True)
+    changes = {"owed": GOOD.owed[:2], "records": GOOD.records[:2]}
+    summary = judge(replace(GOOD, episodes=(GOOD.episodes[0], told_with_it, GOOD.episodes[2], storm), **changes))
+    assert summary.passed
+    assert (summary.incidents, summary.alarms_delivered, summary.alarms_in_incidents) == (1, 1, 1)
+    assert "never told of" in faults(episodes=(*GOOD.episodes, storm), **changes)[0]
+    assert "never told of" in faults(episodes=(GOOD.episodes[0], told_with_it, GOOD.episodes[2]), **changes)[0]

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from alerts import breaker
-from alerts.breaker import LONGEST_BACKOFF_S, PROBE_EVERY_S, Breaker, SinkEvent, backoff_s, event
 from alerts.channels.interface import BadMessage, Delivered, Outcome, Retry, SinkFailure
+from alerts.deliver import breaker
+from alerts.deliver.breaker import LONGEST_BACKOFF_S, PROBE_EVERY_S, Breaker, SinkEvent, backoff_s, event
 
 FRESH = Breaker(0, 0.0)
 OPEN = Breaker(5, 0.0)

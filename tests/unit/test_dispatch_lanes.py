@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from alerts.breaker import OPENS_AFTER
 from alerts.channels.interface import Delivered, Outcome, Retry
-from alerts.lanes import Done, Job, Lanes
+from alerts.deliver.breaker import OPENS_AFTER
+from alerts.deliver.lanes import Done, Job, Lanes
 
 GOOD = Delivered({})
 

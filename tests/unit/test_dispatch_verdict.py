@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.verdict import VERDICT_LABELS, Facts, Verdict, behind, judge
+from alerts.deliver.verdict import VERDICT_LABELS, Facts, Verdict, behind, judge
 
 MINUTES = timedelta(minutes=1)
 

@@ -1,61 +1,25 @@
 """The vectorised judge against stepping each report by itself through `transition`, however the reports are cut into
-batches; and what only a batch has: late reports, sums over time, several reports of one device."""
+batches; and what only a batch has: sums over time, lines through samples, several reports of one device."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alerts.outcome import Transition
-from alerts.rules import LevelRule, parse_rule
-from alerts.transition import NORMAL, Limits, Sample, State, on_sample
+from alerts.judge.outcome import Transition
+from alerts.judge.transition import NORMAL
 from tests.unit.batches import SECOND, START, Bench, One, reports
-from underfoot.alarms import Condition, Reason, Severity
-from underfoot.families import FAMILIES
+from tests.unit.cover_rules import GUARDED, LATE, OPEN, TILT, WATER, words
+from tests.unit.one_by_one import OneByOne
+from underfoot.alarms import Reason
 
-TILT: dict[str, Any] = {
-    "rule_id": "cover.tilt",
-    "kind": "level",
-    "field": "tilt_deg",
-    "against_baseline": True,
-    "unless": {"open": True},
-    "levels": [
-        {"severity": "yellow", "limit": 10, "dead_band": 2, "on_delay_s": 3, "samples": 2},
-        {"severity": "orange", "limit": 15, "dead_band": 2, "on_delay_s": 3},
-        {"severity": "red", "limit": 30, "dead_band": 5},
-    ],
-    "off_samples": 2,
-}
-WATER: dict[str, Any] = {
-    "rule_id": "cover.overflow",
-    "kind": "level",
-    "field": "water_below_rim_m",
-    "looks": "below",
-    "levels": [{"severity": "blue", "limit": 1.0, "dead_band": 0.1}, {"severity": "red", "limit": 0.0}],
-    "off_delay_s": 5,
-}
-OPEN: dict[str, Any] = {
-    "rule_id": "cover.open",
-    "kind": "level",
-    "field": "open",
-    "equals": True,
-    "proof": "silence",
-    "levels": [{"severity": "red"}],
-}
-GUARDED: dict[str, Any] = {
-    "rule_id": "cover.shaken",
-    "kind": "level",
-    "field": "tilt_deg",
-    "when": {"vibration": True},
-    "levels": [{"severity": "yellow", "limit": 12, "samples": 2}],
-}
-LATE: dict[str, Any] = {"rule_id": "cover.late_hazard", "kind": "late_hazard", "severity": "blue"}
-OFFLINE: dict[str, Any] = {"rule_id": "cover.offline", "kind": "no_data", "intervals": 1.5, "severity": "blue"}
 RAIN: list[dict[str, Any]] = [
     {
         "rule_id": "rain.hour",
@@ -72,82 +36,6 @@ RAIN: list[dict[str, Any]] = [
         "levels": [{"severity": "yellow", "limit": 10}],
     },
 ]
-
-
-# the slow way -------------------------------------------------------------------------------------------------------
-
-
-class OneByOne:
-    """Each report by itself, in the order of arrival; no arrays, no look at other devices."""
-
-    def __init__(self, family: str, bodies: list[dict[str, Any]], baseline: dict[int, float]) -> None:
-        self.rules: list[tuple[LevelRule, Limits]] = []
-        for body in bodies:
-            rule = parse_rule({"title": "题", "source": "a test", "family": family} | body)
-            assert isinstance(rule, LevelRule)
-            self.rules.append((rule, comparable(rule)))
-        self.baseline = baseline
-        self.newest: dict[int, int] = {}
-        self.states: dict[tuple[str, int], State] = defaultdict(lambda: NORMAL)
-        self.fallen: dict[int, list[tuple[int, float]]] = defaultdict(list)
-        self.seen: list[tuple[Any, ...]] = []
-
-    def take(self, one: One) -> None:
-        if one.values.get("amount_mm") is not None:
-            self.fallen[one.slot].append((one.ts_us, one.values["amount_mm"]))
-        if one.ts_us < self.newest.get(one.slot, one.ts_us) and not one.substituted:
-            return
-        self.newest[one.slot] = one.ts_us
-        for rule, limits in self.rules:
-            value = self.measure(rule, one)
-            if value is None:
-                continue
-            key = rule.rule_id, one.slot
-            self.states[key], changes = on_sample(
-                limits, self.states[key], Sample(value, one.ts_us, one.received_us, {})
-            )
-            for change in changes:
-                severities = [level.rank for level in rule.levels]
-                before = severities[change.level_before - 1] if change.level_before else 0
-                after = severities[change.level - 1] if change.level else 0
-                self.seen.append(
-                    (one.slot, rule.rule_id, change.reason, change.before, change.after, before, after, change.at_us)
-                )
-
-    def measure(self, rule: LevelRule, one: One) -> float | None:
-        """None: unknown, which freezes."""
-        for name, wanted in rule.when.items():
-            if one.values.get(name) is None:
-                return None
-            if one.values[name] != wanted:
-                return -math.inf
-        if any(one.values.get(name) == unwanted for name, unwanted in rule.unless.items()):
-            return -math.inf
-        value = one.values.get(rule.field)
-        if value is None:
-            return None
-        if rule.equals is not None:
-            value = float(value == rule.equals)
-        if rule.sum_over_s is not None:
-            since = one.ts_us - int(rule.sum_over_s * SECOND)
-            value = math.fsum(amount for at, amount in self.fallen[one.slot] if since < at <= one.ts_us)
-        if rule.against_baseline:
-            value = abs(value - self.baseline.get(one.slot, 0.0))
-        return float(value if rule.looks == "above" else -value)
-
-
-def comparable(rule: LevelRule) -> Limits:
-    sign = 1 if rule.looks == "above" else -1
-    return Limits(
-        reach=tuple(sign * level.limit for level in rule.levels),
-        leave=tuple(sign * level.limit - level.dead_band for level in rule.levels),
-        severity=tuple(level.rank for level in rule.levels),
-        on_delay_us=tuple(int(level.on_delay_s * SECOND) for level in rule.levels),
-        samples=tuple(level.samples for level in rule.levels),
-        off_delay_us=int(rule.off_delay_s * SECOND),
-        off_samples=rule.off_samples,
-        by_silence=rule.proof == "silence",
-    )
 
 
 def told(transitions: list[Transition]) -> dict[tuple[int, str], list[tuple[Any, ...]]]:
@@ -178,14 +66,19 @@ cover_values = st.fixed_dictionaries(
 )
 
 
+STEPS_S = (0.001, 1.0, 1.0, 2.0, 30.0, 400.0)
+
+
 @st.composite
-def arrivals(draw: st.DrawFn, values: st.SearchStrategy[dict[str, Any]], most: int = 40) -> list[One]:
+def arrivals(
+    draw: st.DrawFn, values: st.SearchStrategy[dict[str, Any]], steps_s: Sequence[float] = STEPS_S
+) -> list[One]:
     """Reports of three devices as they arrive, one message each: mostly in order, some late, some with another's time,
     some with a time of ours instead of theirs (substituted), a few clocks ahead."""
     found: list[One] = []
     now_s = 0.0
-    for _ in range(draw(st.integers(1, most))):
-        now_s += draw(st.sampled_from([0.001, 1.0, 1.0, 2.0, 30.0, 400.0]))
+    for _ in range(draw(st.integers(1, 40))):
+        now_s += draw(st.sampled_from(steps_s))
         slot = draw(st.integers(0, 2))
         off_s = draw(st.sampled_from([0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -3600.0, 240.0]))
         at_s = draw(st.sampled_from([now_s + off_s, now_s + off_s, math.floor((now_s + off_s) / 10) * 10.0]))
@@ -195,10 +88,12 @@ def arrivals(draw: st.DrawFn, values: st.SearchStrategy[dict[str, Any]], most: i
 
 
 @st.composite
-def cut(draw: st.DrawFn, values: st.SearchStrategy[dict[str, Any]]) -> list[list[One]]:
+def cut(
+    draw: st.DrawFn, values: st.SearchStrategy[dict[str, Any]], steps_s: Sequence[float] = STEPS_S
+) -> list[list[One]]:
     """The arrivals in batches of any size; inside a batch the devices may be shuffled, since they do not matter to each
     other: of each device the order stays."""
-    rest, batches = draw(arrivals(values)), []
+    rest, batches = draw(arrivals(values, steps_s)), []
     while rest:
         size = draw(st.integers(1, len(rest)))
         batch, rest = rest[:size], rest[size:]
@@ -223,6 +118,7 @@ def test_batches_say_what_each_report_says(batches: list[list[One]]) -> None:
         for one in batch:
             slow.take(one)
     assert told(bench.transitions) == told_slowly(slow)
+    assert sorted((one.slot, one.rule_id, one.began, one.at_us) for one in bench.flapping) == sorted(slow.flaps)
     kept = {(rule_id, slot): state.level for rule_id, slot, state in bench.evaluator.unsettled()}
     assert kept == {key: state.level for key, state in slow.states.items() if state != NORMAL}
     for slot, newest in slow.newest.items():
@@ -244,18 +140,83 @@ def test_sums_over_time_in_any_batches(batches: list[list[One]]) -> None:
     assert told(bench.transitions) == told_slowly(slow)
 
 
+RATE: dict[str, Any] = {
+    "rule_id": "lamp.warming",
+    "kind": "rate",
+    "field": "leakage_ma",
+    "per_s": 60,
+    "over_s": 420,
+    "at_least_s": 60,
+    "levels": [{"severity": "yellow", "limit": 1, "dead_band": 0.5}, {"severity": "orange", "limit": 4}],
+    "off_samples": 2,
+}
+FALL: dict[str, Any] = RATE | {
+    "rule_id": "lamp.cooling",
+    "looks": "below",
+    "over_s": 200,
+    "levels": [{"severity": "blue", "limit": -2}],
+    "unless": {"door_open": True},
+}
+FORECAST: dict[str, Any] = {
+    "rule_id": "lamp.will_leak",
+    "kind": "forecast",
+    "field": "leakage_ma",
+    "to": 30,
+    "by": "rising",
+    "noise_per_min": 0.5,
+    "over_s": 420,
+    "at_least_s": 60,
+    "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5}, {"severity": "orange", "limit": 5, "samples": 2}],
+}
+MISMATCH: dict[str, Any] = {
+    "rule_id": "lamp.out",
+    "kind": "mismatch",
+    "commanded": {"on": True},
+    "field": "current_a",
+    "rated": 0.5,
+    "looks": "below",
+    "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5, "samples": 3}],
+}
+RISE: dict[str, Any] = {
+    "rule_id": "lamp.leakage_rise",
+    "kind": "level",
+    "field": "leakage_ma",
+    "against_baseline": "rise",
+    "levels": [{"severity": "yellow", "limit": 10, "dead_band": 3}],
+}
+lamp_values = st.fixed_dictionaries(
+    {"leakage_ma": st.sampled_from([None, 0.0, 1.0, 2.0, 4.0, 9.0, 14.0, 22.0, 30.0, 31.0])},
+    optional={
+        "on": maybe_state,
+        "door_open": maybe_state,
+        "current_a": st.sampled_from([None, 0.0, 0.09, 0.1, 0.11, 0.125, 0.3, 0.5, 1.0]),
+    },
+)
+
+
+@settings(max_examples=150)
+@given(cut(lamp_values, [0.001, 10.0, 20.0, 30.0, 30.0, 40.0, 400.0]))
+def test_slopes_forecasts_and_mismatches_in_any_batches(batches: list[list[One]]) -> None:
+    rules = [RATE, FALL, FORECAST, MISMATCH, RISE]
+    bench = Bench.of("lamp", *rules)
+    bench.evaluator.baseline["current_a"][:] = [np.nan, 1.0, 0.0]
+    bench.evaluator.baseline["leakage_ma"][:] = [np.nan, 1.0, 0.0]
+    slow = OneByOne("lamp", rules, {1: 1.0, 2: 0.0})
+    for batch in batches:
+        bench.judge(*batch)
+        for one in batch:
+            slow.take(one)
+    assert told(bench.transitions) == told_slowly(slow)
+
+
 def test_rule_that_sums_forgets_what_is_too_old_to_count() -> None:
     bench = Bench.of("rain", *RAIN)
     for at_s in range(0, 40_000, 300):
         bench.judge(One(0, at_s, {"amount_mm": 0.2}))
-    assert len(bench.evaluator.windows["amount_mm", 0]) == (3600 + 300) / 300
+    assert len(bench.evaluator.measures.sums["amount_mm"].windows[0]) == (3600 + 300) / 300
 
 
 # one report at a time -----------------------------------------------------------------------------------------------
-
-
-def words(transitions: list[Transition]) -> list[tuple[str, Reason, int]]:
-    return [(t.rule.rule.rule_id, t.reason, t.severity) for t in transitions]
 
 
 def test_at_the_same_time_the_later_arrival_wins() -> None:
@@ -379,183 +340,3 @@ def test_proof_of_a_state_is_the_state() -> None:
     bench = Bench.of("cover", closed)
     proof = bench.judge(One(0, 0, {"open": False}))[0].proof
     assert (proof["value"], proof["limit"]) == (0.0, 0.0)
-
-
-# late hazards -------------------------------------------------------------------------------------------------------
-
-
-def raised_late(bench: Bench) -> list[tuple[Reason, Condition, Condition, str | None]]:
-    return [
-        (t.reason, t.before, t.after, t.proof.get("of_rule"))
-        for t in bench.transitions
-        if t.rule.rule.rule_id == "cover.late_hazard"
-    ]
-
-
-def with_newest_at(at_s: float, *bodies: dict[str, Any]) -> Bench:
-    bench = Bench.of("cover", *bodies)
-    bench.judge(One(0, at_s, {"open": False, "tilt_deg": 0.0, "water_below_rim_m": 3.0}))
-    return bench
-
-
-def test_late_report_changes_no_condition_but_asks_an_operator() -> None:
-    bench = with_newest_at(100, OPEN, LATE)
-    transition = bench.judge(One(0, 40, {"open": True}, 101))[0]
-    assert raised_late(bench) == [(Reason.late_hazard, Condition.normal, Condition.active, "cover.open")]
-    assert (transition.severity, transition.at_us) == (Severity.blue, START + 40 * SECOND)
-    assert list(bench.evaluator.unsettled()) == []
-    assert bench.evaluator.newest_us[0] == START + 100 * SECOND
-
-
-def test_late_hazard_ends_with_the_next_newer_report_that_says() -> None:
-    bench = with_newest_at(100, OPEN, LATE)
-    bench.judge(One(0, 40, {"open": True}, 101))
-    bench.judge(One(0, 50, {"open": False}, 102))
-    bench.judge(One(0, 110, {"tilt_deg": 2.0}))
-    assert len(raised_late(bench)) == 1, "neither an older report answers it, nor one that does not say"
-    bench.judge(One(0, 120, {"open": False}))
-    assert raised_late(bench)[1:] == [(Reason.newer_report_normal, Condition.active, Condition.normal, None)]
-    assert bench.evaluator.late == {}
-
-
-def test_late_hazard_gives_way_to_the_alarm_itself() -> None:
-    bench = with_newest_at(100, OPEN, LATE)
-    bench.judge(One(0, 40, {"open": True}, 101))
-    assert words(bench.judge(One(0, 120, {"open": True}))) == [
-        ("cover.open", Reason.limit_reached, 4),
-        ("cover.late_hazard", Reason.newer_report_raised, 0),
-    ]
-
-
-def test_no_late_hazard_while_the_alarm_is_open() -> None:
-    bench = Bench.of("cover", OPEN, LATE)
-    bench.judge(One(0, 100, {"open": True}))
-    assert bench.judge(One(0, 40, {"open": True}, 101)) == []
-
-
-def test_one_late_hazard_at_a_time_and_again_after_its_end() -> None:
-    bench = with_newest_at(100, OPEN, LATE)
-    bench.judge(One(0, 40, {"open": True}, 101), One(0, 41, {"open": True}, 102))
-    bench.judge(One(0, 42, {"open": True}, 103))
-    assert len(raised_late(bench)) == 1
-    bench.judge(One(0, 120, {"open": False}))
-    bench.judge(One(0, 60, {"open": True}, 121))
-    assert [reason for reason, *_ in raised_late(bench)] == [
-        Reason.late_hazard,
-        Reason.newer_report_normal,
-        Reason.late_hazard,
-    ]
-
-
-@pytest.mark.parametrize(
-    "answers", [({"water_below_rim_m": 3.0}, {"open": False}), ({"open": False}, {"water_below_rim_m": 3.0})]
-)
-def test_second_hazard_of_a_device_is_answered_for_itself(answers: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """While one late hazard is open another rule's joins it: it ends when both have been answered."""
-    bench = with_newest_at(100, OPEN, WATER, LATE)
-    bench.judge(One(0, 40, {"water_below_rim_m": -0.5}, 101))
-    bench.judge(One(0, 50, {"open": True}, 102))
-    assert raised_late(bench) == [
-        (Reason.late_hazard, Condition.normal, Condition.active, "cover.overflow"),
-        (Reason.late_hazard, Condition.active, Condition.active, "cover.open"),
-    ]
-    bench.judge(One(0, 110, answers[0]))
-    assert len(raised_late(bench)) == 2, "of the other nobody has said anything"
-    bench.judge(One(0, 111, answers[1]))
-    assert raised_late(bench)[2:] == [(Reason.newer_report_normal, Condition.active, Condition.normal, None)]
-
-
-def test_two_hazards_in_one_late_report() -> None:
-    bench = with_newest_at(100, OPEN, WATER, LATE)
-    bench.judge(One(0, 40, {"water_below_rim_m": -0.5, "open": True}, 101))
-    assert [(reason, before) for reason, before, *_ in raised_late(bench)] == [
-        (Reason.late_hazard, Condition.normal),
-        (Reason.late_hazard, Condition.active),
-    ]
-    bench.judge(One(0, 110, {"water_below_rim_m": -0.5, "open": False}))
-    assert raised_late(bench)[-1][0] == Reason.newer_report_raised
-
-
-@pytest.mark.parametrize(("water_m", "asked"), [(0.9, False), (-0.1, True)])
-def test_late_hazard_begins_at_its_least_severity(water_m: float, asked: bool) -> None:
-    bench = with_newest_at(100, WATER, LATE)
-    assert bool(bench.judge(One(0, 40, {"water_below_rim_m": water_m}, 101))) == asked
-
-
-def test_substituted_time_is_never_late() -> None:
-    bench = with_newest_at(240, OPEN, LATE)
-    assert words(bench.judge(One(0, 10, {"open": True}, 10, substituted=True))) == [
-        ("cover.open", Reason.limit_reached, 4)
-    ]
-
-
-# silence ------------------------------------------------------------------------------------------------------------
-
-
-def test_silence_proves_what_a_sleeping_device_began() -> None:
-    sleeping = WATER | {"proof": "silence", "levels": [{"severity": "orange", "limit": 0.3, "on_delay_s": 3}]}
-    bench = Bench.of("cover", sleeping)
-    bench.judge(One(0, 0, {"water_below_rim_m": 0.2}, 1), One(1, 0, {"water_below_rim_m": 0.2}, 1))
-    assert bench.evaluator.waits_for_silence
-    bench.judge(One(1, 2, {"water_below_rim_m": 3.0}))
-    assert bench.silence(3.9) == []
-    assert [(t.subject_key, t.reason) for t in bench.silence(4)] == [(100, Reason.held_in_silence)]
-    assert not bench.evaluator.waits_for_silence
-    bench.judge(One(0, 10, {"water_below_rim_m": 3.0}))
-    assert [(t.reason, t.severity) for t in bench.silence(1000)] == [(Reason.clear_in_silence, 0)]
-    assert list(bench.evaluator.unsettled()) == []
-
-
-def test_silence_takes_every_step_that_is_due() -> None:
-    """A backlog of ours: by the time it is looked at, raised and risen are both due."""
-    rule = TILT | {"proof": "silence", "unless": {}, "levels": [
-        {"severity": "yellow", "limit": 10, "on_delay_s": 3},
-        {"severity": "red", "limit": 30, "on_delay_s": 600},
-    ]}  # fmt: skip
-    bench = Bench.of("cover", rule)
-    bench.judge(One(0, 0, {"tilt_deg": 40.0}))
-    assert words(bench.silence(10)) == [("cover.tilt", Reason.held_in_silence, 2)]
-    assert words(bench.silence(600)) == [("cover.tilt", Reason.severity_rose, 4)]
-
-
-def test_offline_and_its_end() -> None:
-    bench = Bench.of("cover", OPEN, OFFLINE)
-    assert bench.evaluator.allowed_silence_us(100) == 150 * SECOND
-    bench.judge(One(0, 0, {"open": False}))
-    raised = bench.offline(0, 0, 151)
-    assert [(t.reason, t.severity, t.at_us) for t in raised] == [(Reason.no_data, 1, START + 151 * SECOND)]
-    assert bench.offline(0, 0, 160) == [], "once"
-    ended = bench.judge(One(1, 200, {"open": False}), One(0, 200, {"open": False}), One(0, 201, {"open": False}))
-    assert [(t.reason, t.subject_key, t.severity, t.at_us) for t in ended] == [
-        (Reason.data_again, 100, 0, START + 200 * SECOND)
-    ]
-    assert bench.offline(0, 150, 400) == [], "heard since"
-    assert [t.reason for t in bench.offline(0, 201, 400)] == [Reason.no_data]
-
-
-def test_a_late_report_is_a_sign_of_life() -> None:
-    bench = with_newest_at(100, OPEN, OFFLINE)
-    bench.offline(0, 100, 300)
-    assert [t.reason for t in bench.judge(One(0, 50, {"open": False}, 301))] == [Reason.data_again]
-
-
-def test_closing_by_hand_starts_again_from_normal() -> None:
-    bench = Bench.of("cover", OPEN, OFFLINE, LATE)
-    bench.judge(One(0, 0, {"open": True}))
-    bench.offline(0, 0, 500)
-    bench.judge(One(1, 100, {"open": False}))
-    bench.judge(One(1, 50, {"open": True}, 101))
-    for rule_id, slot in (("cover.open", 0), ("cover.offline", 0), ("cover.late_hazard", 1)):
-        bench.evaluator.apply(bench.evaluator.judge_closed(rule_id, slot))
-    assert list(bench.evaluator.unsettled()) == []
-    assert (bench.evaluator.offline, bench.evaluator.late) == (set(), {})
-    assert words(bench.judge(One(0, 1000, {"open": True}))) == [("cover.open", Reason.limit_reached, 4)]
-
-
-def test_an_empty_batch_and_rules_of_other_families() -> None:
-    bench = Bench.of("road", OPEN | {"rule_id": "road.wet", "field": "depth_cm", "equals": None, "levels": [
-        {"severity": "red", "limit": 5},
-    ]})  # fmt: skip
-    assert bench.judge() == []
-    assert FAMILIES["cover"] is not bench.family
-    assert words(bench.judge(One(2, 0, {"depth_cm": 5.0}))) == [("road.wet", Reason.limit_reached, 4)]

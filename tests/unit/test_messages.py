@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.messages import LONGEST, LONGEST_ACT, LONGEST_TITLE, asset_place, city_time, description, message
+from alerts.messages.notice import LONGEST_ACT, LONGEST_TITLE, asset_place, city_time, description, message
+from alerts.messages.wording import LONGEST
 from alerts.rules import shipped_pack
 from underfoot.alarms import Reason
 
@@ -232,7 +233,7 @@ def test_a_title_or_act_of_any_length_is_cut_not_dropped(title: str, act: str) -
 def test_every_shipped_rule_fits_whole() -> None:
     for rule in shipped_pack():
         crew = getattr(rule, "crew", None)
-        if crew is None:
+        if crew is None or rule.kind == "storm":  # a digest has words of its own (test_storm.py)
             continue
         assert len(rule.title) <= LONGEST_TITLE, rule.rule_id
         assert len(crew.act) <= LONGEST_ACT, rule.rule_id

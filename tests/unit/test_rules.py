@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from alerts.rules import LateHazardRule, LevelRule, NoDataRule, Rule, RuleError, parse_rule, shipped_pack
+from alerts.rules import (
+    JudgedRule,
+    LateHazardRule,
+    LevelRule,
+    MismatchRule,
+    NoDataRule,
+    RateRule,
+    Rule,
+    RuleError,
+    parse_rule,
+    shipped_pack,
+)
 from underfoot.alarms import Severity
 from underfoot.families import FAMILIES
 
@@ -59,7 +70,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (GOOD | {"off_samples": 0}, "off_samples", "0"),
     (GOOD | {"off_samples": 1.5}, "off_samples", "1.5"),
     (GOOD | {"levels": []}, "levels", "[]"),
-    (GOOD | {"levels": GOOD["levels"] * 3}, "levels", "yellow"),
+    (GOOD | {"levels": GOOD["levels"] * 3}, "levels", "at most 4"),
     (GOOD | {"severity": "red"}, "severity", "red"),
     (GOOD | {"levels": [{"severity": "purple", "limit": 1}]}, "levels.0.severity", "purple"),
     (GOOD | {"levels": [{"severity": "red", "limit": "high"}]}, "levels.0.limit", "high"),
@@ -95,7 +106,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (SILENT | {"intervals": math.inf}, "intervals", "inf"),
     (SILENT | {"grace_s": -1}, "grace_s", "-1"),
     (SILENT | {"levels": []}, "levels", "[]"),
-    ({name: value for name, value in SILENT.items() if name != "severity"}, "severity", "intervals"),
+    ({name: value for name, value in SILENT.items() if name != "severity"}, "severity", "Field required"),
 ]
 
 
@@ -134,14 +145,18 @@ def pack() -> dict[str, Rule]:
 
 
 def limits(rule: Rule) -> dict[str, float]:
-    assert isinstance(rule, LevelRule)
+    assert isinstance(rule, JudgedRule)
     return {level.severity: level.limit for level in rule.levels}
 
 
 # What domain.md's list of thresholds gives, by rule.
 NUMBERS: dict[str, dict[str, float]] = {
     "cover.tilt": {"yellow": 10, "orange": 15, "red": 30},
-    "cover.overturned": {"red": 90},
+    "cover.h2s_sustained": {"orange": 20},
+    "cover.overflow_forecast": {"yellow": 30, "orange": 15},
+    "road.rise": {"yellow": 2, "orange": 5},
+    "lamp.out": {"yellow": 20},
+    "lamp.day_burning": {"blue": 20},
     "cover.overflow": {"blue": 1.0, "yellow": 0.5, "orange": 0.3, "red": 0.0},
     "cover.ch4_entry": {"blue": 10},
     "cover.ch4": {"orange": 25, "red": 50},
@@ -190,7 +205,7 @@ def test_shipped_rules_delays_and_guards(pack: dict[str, Rule]) -> None:
     tilt = level_rule(pack, "cover.tilt")
     assert tilt.against_baseline
     assert {level.severity: level.on_delay_s for level in tilt.levels} == {"yellow": 3, "orange": 3, "red": 0}
-    assert not level_rule(pack, "cover.overturned").against_baseline, "over 90° is open whatever the baseline"
+    assert tilt.worst_from == 90, "over 90° is open whatever the baseline"
     for rule_id, place in (("road.ponding", "unless"), ("road.underpass", "when")):
         rule = level_rule(pack, rule_id)
         assert getattr(rule, place) == {"place": 1}
@@ -198,14 +213,19 @@ def test_shipped_rules_delays_and_guards(pack: dict[str, Rule]) -> None:
     assert level_rule(pack, "pipe.surcharge").when == {"network": 1}
     assert level_rule(pack, "pipe.foul_full").unless == {"network": 1}
     assert min(limits(pack["pipe.surcharge"]).values()) > 1.0, "storm sewers run full by design"
-    assert level_rule(pack, "lamp.out").when == {"on": True}
-    assert level_rule(pack, "lamp.day_burning").when == {"on": False}
-    assert [level.samples for level in level_rule(pack, "lamp.out").levels] == [3]
+    for rule_id, on in (("lamp.out", True), ("lamp.day_burning", False)):
+        mismatch = pack[rule_id]
+        assert isinstance(mismatch, MismatchRule)
+        assert mismatch.commanded == {"on": on}
+        assert [level.samples for level in mismatch.levels] == [3]
+    rise = pack["road.rise"]
+    assert isinstance(rise, RateRule)
+    assert rise.per_s == 300, "2 cm and 5 cm in 5 min"
     assert level_rule(pack, "pump.forebay_idle").when == {"running": False}
 
 
 def test_what_sends_once_and_sleeps_is_proven_by_silence(pack: dict[str, Rule]) -> None:
-    for rule_id in ("cover.open", "cover.tilt", "cover.overturned", "cover.overflow", "road.ponding", "road.underpass"):
+    for rule_id in ("cover.open", "cover.tilt", "cover.overflow", "road.ponding", "road.underpass"):
         assert level_rule(pack, rule_id).proof == "silence"
 
 

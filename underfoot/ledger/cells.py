@@ -18,6 +18,7 @@ from underfoot.ledger.kinds import KIND_BY_NAME
 from underfoot.topics import DEVICE_ID
 
 LONGEST_TEXT = 500
+LONGEST_TAG = 64
 LONGEST_INTERVAL_S = 366 * 86_400
 
 _EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"})
@@ -41,6 +42,10 @@ _FAMILIES = {
     "灯杆": "lamp",
     "雨量计": "rain",
 }
+_BORE = re.compile(r"(?:dn|d|φ|ø)?\s*(?P<number>[^\s]*?)\s*(?:mm|毫米)?", re.IGNORECASE)
+_METRES = re.compile(r"(?P<number>[^\s]*?)\s*(?:m|米)?", re.IGNORECASE)
+_PLAIN = re.compile(r"(?P<number>.*)")
+_PIPE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _CODEC = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _STATUSES = {"in_service": "in_service", "maintenance": "maintenance", "retired": "retired"}
 _STATUSES |= {"在用": "in_service", "检修": "maintenance", "退役": "retired"}
@@ -189,6 +194,49 @@ def place(cell: str) -> str:
 
 def network(cell: str) -> str:
     return _one_of(_NETWORKS, cell)
+
+
+def tags(cell: str) -> tuple[str, ...]:
+    """`学校门口、低洼`: words that rules may be about; each once, in order of their characters."""
+    words = sorted({" ".join(word.split()) for word in re.split("[、;；]", text(cell))} - {""})
+    if any(len(word) > LONGEST_TAG or "/" in word for word in words):
+        raise ValueError(
+            f"每个最多 {LONGEST_TAG} 个字，不含 /，以顿号或分号分隔 ·"
+            f" at most {LONGEST_TAG} characters each, without /, separated by 、 or ;"
+        )
+    return tuple(words)
+
+
+def pipe_id(cell: str) -> str:
+    value = identifier(cell)
+    if value and not _PIPE_ID.fullmatch(value):
+        raise ValueError("1–64 个字母、数字、下划线、点或连字符 · 1 to 64 of A-Z a-z 0-9 _ . -")
+    return value
+
+
+def millimetres(cell: str) -> float | None:
+    """A round pipe's inner diameter: 300, DN300, 300mm."""
+    return _length(
+        _BORE, cell, "毫米数，如 300 或 DN300；方涵填等效直径 · mm, like 300 or DN300; of a box, the equivalent"
+    )
+
+
+def metres(cell: str) -> float | None:
+    return _length(_METRES, cell, "米数，如 36.5 · metres, like 36.5")
+
+
+def plain_number(cell: str) -> float | None:
+    return _length(_PLAIN, cell, "数字，如 0.013 · a number, like 0.013")
+
+
+def _length(pattern: re.Pattern[str], cell: str, allowed: str) -> float | None:
+    value = unicodedata.normalize("NFKC", text(cell))
+    if not value:
+        return None
+    found = pattern.fullmatch(value)
+    if found is None or not _NUMBER.fullmatch(found["number"]):
+        raise ValueError(allowed)
+    return float(found["number"])
 
 
 def _one_of(choices: dict[str, str], cell: str) -> str:

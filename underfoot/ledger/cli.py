@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from psycopg.rows import dict_row
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from underfoot.families import FAMILIES
 from underfoot.ledger.baseline import set_baseline
-from underfoot.ledger.columns import COLUMNS, LedgerError
-from underfoot.ledger.importer import Count, ImportSummary, LedgerFaultsError, import_ledger
+from underfoot.ledger.columns import ASSETS, LedgerError
+from underfoot.ledger.importer import ImportSummary, import_ledger
+from underfoot.ledger.staging import Count, LedgerFaultsError
+from underfoot.ledger.telling import fail, out, print_faults, progress_bar
 from underfoot.storage.statements import statement
 from underfoot.terminal import actor, connect_migrated
-
-out = Console()
-err = Console(stderr=True)
 
 commands = typer.Typer()
 devices = typer.Typer(no_args_is_help=True, help="The ledger (台账): areas, assets and the devices on them.")
@@ -59,7 +56,7 @@ def import_file(
     """
     target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
     try:
-        with connect_migrated("ledger") as connection, _bar(file.name, quiet=as_json) as bar:
+        with connect_migrated("ledger") as connection, progress_bar(file.name, quiet=as_json) as bar:
             task = bar.add_task(file.name, total=None)
 
             def progress(done: int, total: int) -> None:
@@ -75,10 +72,10 @@ def import_file(
                 progress=progress,
             )
     except LedgerFaultsError as faults:
-        _print_faults(faults, as_json)
+        print_faults(faults, ASSETS, as_json)
         raise typer.Exit(1) from None
     except LedgerError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
     else:
@@ -102,7 +99,7 @@ def list_devices(
         with connect_migrated("ledger") as connection, connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(statement("ledger.devices"), wanted).fetchall()
     except LedgerError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     more, rows = len(rows) > limit, rows[:limit]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
@@ -153,55 +150,12 @@ def baseline(
         with connect_migrated("ledger") as connection:
             found = set_baseline(connection, device_id, given, actor=actor())
     except LedgerError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         typer.echo(json.dumps({"device_id": device_id, "baseline": found}, ensure_ascii=False))
     else:
         shown = ", ".join(f"{name} = {value}" for name, value in found.items())
         out.print(Text(f"{device_id}：{shown or '无基准值 · no baseline'}"))
-
-
-def _bar(name: str, *, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet or not err.is_terminal,
-    )
-
-
-def _fail(error: LedgerError, as_json: bool) -> Any:
-    if as_json:
-        typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
-    else:
-        err.print(Text(str(error), style="red"))
-    raise typer.Exit(1)
-
-
-def _print_faults(faults: LedgerFaultsError, as_json: bool) -> None:
-    if as_json:
-        rows = [{"row": row.row, "faults": [fault.as_dict() for fault in row.faults]} for row in faults.first]
-        typer.echo(
-            json.dumps(
-                {"error": str(faults), "rows": faults.rows, "bad_rows": faults.bad_rows, "first": rows},
-                ensure_ascii=False,
-                indent=2,
-            )
-        )
-        return
-    for row in faults.first:
-        for fault in row.faults:
-            label = COLUMNS[fault.column].label if fault.column in COLUMNS else ""
-            where = f"第 {row.row} 行 row {row.row}  {label} {fault.column}".rstrip()
-            err.print(Text(f"{where} = {fault.value!r}：{fault.allowed}"), soft_wrap=True)
-    err.print(Text(str(faults), style="red"))
-    more = faults.bad_rows - len(faults.first)
-    if more > 0:
-        err.print(f"以上为前 {len(faults.first)} 行，另有 {more} 行 · {more} more rows are wrong", highlight=False)
-    err.print("--skip-bad 可先导入其余各行 · --skip-bad imports the others", style="dim", highlight=False)
 
 
 def _print_summary(summary: ImportSummary) -> None:

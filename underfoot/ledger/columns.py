@@ -1,13 +1,16 @@
 """The ledger's columns: their names, and the headers under which a city's own file may have them.
 
-First step of reading a file: header row → columns. A header that is no column of ours is an attribute of the asset.
+First step of reading a file: header row → columns, by the layout of that kind of ledger (assets and devices here, pipes
+in `pipe_row`). A header that is no column of ours is an attribute of what the row is about.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 
 class LedgerError(Exception):
@@ -16,11 +19,13 @@ class LedgerError(Exception):
 
 @dataclass(frozen=True)
 class LedgerColumn:
-    """`label` is the column's Chinese header; `aliases` are others that mean it."""
+    """`label` is the column's Chinese header; `aliases` are others that mean it. `unit`: of a length, mm or m; a header
+    may say it in brackets, and no other."""
 
     name: str
     label: str
     aliases: tuple[str, ...] = ()
+    unit: str = ""
 
 
 COLUMNS: dict[str, LedgerColumn] = {
@@ -44,6 +49,7 @@ COLUMNS: dict[str, LedgerColumn] = {
         LedgerColumn("supervising_unit", "主管单位", ("主管部门",)),
         LedgerColumn("owner_unit", "权属单位", ("产权单位",)),
         LedgerColumn("maintenance_unit", "养护单位", ("维护单位", "管养单位", "运维单位")),
+        LedgerColumn("tags", "标签", ("标记", "tag")),
         LedgerColumn("object_state", "部件状态", ("完好状态",)),
         LedgerColumn("defect", "病害", ("病害情况", "病害类型")),
         LedgerColumn("defect_found_on", "发现日期", ("病害发现日期",)),
@@ -71,11 +77,32 @@ def squeeze(header: str) -> str:
     return re.sub(r"[\s_*:\-]", "", unicodedata.normalize("NFKC", header)).casefold()
 
 
-_BY_HEADER = {
-    squeeze(header): column.name
-    for column in COLUMNS.values()
-    for header in (column.name, column.label, *column.aliases)
-}
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one kind of ledger. A header names one of `about`, what a row can be about; all that are `needed`;
+    and where it names one of `needed_with`, also the one that goes with it."""
+
+    columns: dict[str, LedgerColumn]
+    about: frozenset[str]
+    needed: tuple[str, ...]
+    needed_with: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def by_header(self) -> dict[str, str]:
+        return {
+            squeeze(header): column.name
+            for column in self.columns.values()
+            for header in (column.name, column.label, *column.aliases)
+        }
+
+    def shown(self, names: Iterable[str]) -> str:
+        return "、".join(f"{name}（{self.columns[name].label}）" for name in names)
+
+
+ASSETS = Layout(COLUMNS, frozenset({"device_id", "asset_code"}), ("area_code",), (("device_id", "family"),))
+"""The ledger of assets and the devices on them."""
+
+_LENGTHS = {"mm": "mm", "毫米": "mm", "cm": "cm", "厘米": "cm", "m": "m", "米": "m", "km": "km", "公里": "km"}
 
 
 @dataclass(frozen=True)
@@ -98,19 +125,19 @@ class Header:
         return self.columns[index] is None and self.titles[index] not in ("", ROW_BEFORE, REASON)
 
 
-def is_header(cells: list[str]) -> bool:
+def is_header(cells: list[str], layout: Layout = ASSETS) -> bool:
     """Whether the row is the header, and no title above it ('窨井盖台账'): it names what a row stands for, and more."""
-    names = {_column_of(cell)[0] for cell in cells} - {None}
-    return len(names) >= 2 and bool(names & {"device_id", "asset_code"})
+    names = {_column_of(cell, layout)[0] for cell in cells} - {None}
+    return len(names) >= 2 and bool(names & layout.about)
 
 
-def read_header(cells: list[str]) -> Header:
+def read_header(cells: list[str], layout: Layout = ASSETS) -> Header:
     while cells and not cells[-1]:
         cells = cells[:-1]
     columns: list[str | None] = []
     unit = "s"
     for title in cells:
-        name, annotation = _column_of(title)
+        name, annotation = _column_of(title, layout)
         if name in ("lon", "lat") and _FOREIGN_COORDINATES.search(annotation):
             raise LedgerError(
                 f"列 {title!r}：坐标须先转换为 CGCS2000（或 WGS-84）·"
@@ -121,6 +148,10 @@ def read_header(cells: list[str]) -> Header:
             raise LedgerError(
                 f"列 {other!r} 与 {title!r} 含义相同（{name}），只留一列 · two columns mean {name}: keep one"
             )
+        if name is not None and (unit_of := layout.columns[name].unit) != _LENGTHS.get(annotation, unit_of):
+            raise LedgerError(
+                f"列 {title!r}：单位须为 {unit_of}，请先换算 · the unit must be {unit_of}; convert the column first"
+            )
         if name is None and title and cells.count(title) > 1:
             raise LedgerError(f"列 {title!r} 重复，只留一列 · two columns are headed {title!r}: keep one")
         if name == "expected_interval_s" and annotation:
@@ -128,21 +159,21 @@ def read_header(cells: list[str]) -> Header:
             if not unit:
                 raise LedgerError(f"列 {title!r}：单位只能是秒、分钟或小时 · the unit may be s, min or h")
         columns.append(name)
-    missing = [name for name in ("area_code",) if name not in columns]
-    if "device_id" in columns and "family" not in columns:
-        missing.append("family")
+    missing = [name for name in layout.needed if name not in columns]
+    missing += [name for given, name in layout.needed_with if given in columns and name not in columns]
     if missing:
-        shown = "、".join(f"{name}（{COLUMNS[name].label}）" for name in missing)
-        raise LedgerError(f"缺少列 {shown} · missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+        raise LedgerError(
+            f"缺少列 {layout.shown(missing)} · missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        )
     return Header(tuple(cells), tuple(columns), unit)
 
 
-def _column_of(title: str) -> tuple[str | None, str]:
+def _column_of(title: str, layout: Layout) -> tuple[str | None, str]:
     """The column that a header means, and what stands in brackets behind it."""
     whole = squeeze(title)
-    if whole in _BY_HEADER:
-        return _BY_HEADER[whole], ""
+    if whole in layout.by_header:
+        return layout.by_header[whole], ""
     head, bracket, rest = whole.partition("(")
-    if bracket and rest.endswith(")") and head in _BY_HEADER:
-        return _BY_HEADER[head], rest[:-1]
+    if bracket and rest.endswith(")") and head in layout.by_header:
+        return layout.by_header[head], rest[:-1]
     return None, ""

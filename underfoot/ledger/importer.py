@@ -5,9 +5,7 @@ All or nothing, unless the bad rows are to be set aside in a file of their own.
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,44 +14,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from underfoot.ledger.areas import LEVELS, PROVINCES, way_up
-from underfoot.ledger.columns import REASON, ROW_BEFORE, Header, LedgerError
+from underfoot.ledger.columns import Header, LedgerError
 from underfoot.ledger.reader import FileRow, LedgerFile, open_ledger
 from underfoot.ledger.row import OWN_ASSET_SCHEME, Fault, LedgerRow, parse
+from underfoot.ledger.staging import Count, Progress, count_rows, named_cells, refuse_cut_codes, write_bad_rows
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
-
-SHOWN_AT_MOST = 50
-
-Progress = Callable[[int, int], None]
-"""Called with how much of the file is done, and how much there is (bytes, or rows of a workbook)."""
-
-
-@dataclass(frozen=True)
-class RowFaults:
-    row: int
-    faults: list[Fault]
-
-    def reason(self) -> str:
-        return "；".join(f"{fault.column} = {fault.value!r}：{fault.allowed}" for fault in self.faults)
-
-
-class LedgerFaultsError(LedgerError):
-    """The file has bad rows, and nothing was imported. `first` are the first of them."""
-
-    def __init__(self, first: list[RowFaults], bad_rows: int, rows: int) -> None:
-        super().__init__(
-            f"{rows} 行中 {bad_rows} 行有误，未导入任何内容 · {bad_rows} of {rows} rows are wrong; nothing was imported"
-        )
-        self.first = first
-        self.bad_rows = bad_rows
-        self.rows = rows
-
-
-@dataclass
-class Count:
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,16 +77,14 @@ def import_ledger(
                 _stage(connection, ledger, names, progress)
                 columns = list(ledger.header.present)
                 summary.kept_as_attributes = list(ledger.header.attributes)
-                _refuse_cut_codes(ledger)
+                refuse_cut_codes(ledger)
             _check_together(connection)
-            summary.rows, summary.bad_rows = connection.execute(statement("ledger.count_faults")).fetchone() or (0, 0)
-            if summary.bad_rows and bad_rows_to is None:
-                raise LedgerFaultsError(list(_faults(connection, SHOWN_AT_MOST)), summary.bad_rows, summary.rows)
+            summary.rows, summary.bad_rows = count_rows(connection, refuse_faults=bad_rows_to is None)
             _merge(connection, columns, names, summary)
             if summary.changes:
                 connection.execute(statement("ledger.notify_registry"))
             if summary.bad_rows and bad_rows_to is not None:
-                _write_bad_rows(connection, path, sheet, bad_rows_to)
+                write_bad_rows(connection, path, sheet, bad_rows_to)
                 summary.bad_rows_file = str(bad_rows_to)
             detail = summary.as_dict() | {"moved": len(summary.moved)}
             connection.execute(
@@ -168,29 +132,16 @@ def _stage(connection: Connection, ledger: LedgerFile, names: _AreaNames, progre
 
 
 def _understand(header: Header, file_row: FileRow) -> tuple[LedgerRow | None, list[Fault]]:
-    cells = file_row.cells
-    beyond = [cell for cell in cells[len(header.columns) :] if cell]
-    if beyond:
-        allowed = (
-            f"表头只有 {len(header.columns)} 列 · the header has {len(header.columns)} columns: is a comma unquoted?"
-        )
-        return None, [Fault("", "，".join(beyond), allowed)]
-    named: dict[str, str] = dict.fromkeys(header.present, "")
-    attributes: dict[str, str] = {}
-    for index, (name, cell) in enumerate(zip(header.columns, cells, strict=False)):
-        if name is None:
-            if cell and header.is_attribute(index):
-                attributes[header.titles[index]] = cell
-        elif name == "expected_interval_s" and cell and header.interval_unit != "s" and cell[-1].isdigit():
-            named[name] = cell + header.interval_unit
-        else:
-            named[name] = cell
-    return parse(named, attributes)
+    match named_cells(header, file_row):
+        case Fault() as fault:
+            return None, [fault]
+        case named, attributes:
+            return parse(named, attributes)
 
 
 def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[Any, ...]:
     if row is None:
-        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 27)
+        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 28)
     return (
         number,
         None,
@@ -208,6 +159,7 @@ def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[An
         row.supervising_unit,
         row.owner_unit,
         row.maintenance_unit,
+        None if row.tags is None else list(row.tags),
         "完好" if row.object_state == "" else row.object_state,
         row.defect or None,
         row.defect_found_on,
@@ -224,16 +176,6 @@ def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[An
     )
 
 
-def _refuse_cut_codes(ledger: LedgerFile) -> None:
-    if (suspect := ledger.suspect_code) is not None:
-        raise LedgerError(
-            f"第 {suspect.number} 行：16 位编码以数字形式保存且全部以 0 结尾，Excel 只保留 15 位数字，末位已丢失；"
-            "请将该列设为文本后重新填写 ·"
-            f" row {suspect.number}: codes of 16 digits are stored as numbers and all end in 0: Excel keeps 15 digits,"
-            " so the last is lost; format the column as text and fill it in again"
-        )
-
-
 # checks and merge ---------------------------------------------------------------------------------------------------
 
 
@@ -245,13 +187,6 @@ def _check_together(connection: Connection) -> None:
         "fault_unknown_codecs",
     ):
         connection.execute(statement(f"ledger.{check}"))
-
-
-def _faults(connection: Connection, limit: int | None) -> Iterator[RowFaults]:
-    with connection.cursor("ledger_faults") as cursor:
-        cursor.execute(statement("ledger.faults"), {"limit": limit})
-        for number, faults in cursor:
-            yield RowFaults(number, [Fault(**fault) for fault in faults])
 
 
 def _merge(connection: Connection, columns: list[str], names: _AreaNames, summary: ImportSummary) -> None:
@@ -284,22 +219,3 @@ def _merge_areas(connection: Connection, names: _AreaNames) -> Count:
     ).fetchall()
     new = sum(1 for (inserted,) in merged if inserted)
     return Count(new, len(merged) - new, len(codes) - len(merged))
-
-
-# bad rows -----------------------------------------------------------------------------------------------------------
-
-
-def _write_bad_rows(connection: Connection, path: Path, sheet: str | None, target: Path) -> None:
-    """The bad rows as they stood in the file, with a reason, so that they can be corrected there and imported again."""
-    faults = _faults(connection, None)
-    wanted = next(faults, None)
-    with open_ledger(path, sheet) as ledger, target.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        titles = ledger.header.titles
-        own = [index for index, title in enumerate(titles) if title not in (ROW_BEFORE, REASON)]
-        writer.writerow([*(titles[index] for index in own), ROW_BEFORE, REASON])
-        for row in ledger.rows:
-            if wanted is not None and row.number == wanted.row:
-                cells = row.cells + [""] * len(titles)
-                writer.writerow([*(cells[index] for index in own), row.number, wanted.reason()])
-                wanted = next(faults, None)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from underfoot.ledger.columns import Header, LedgerError, is_header, read_header
+from underfoot.ledger.columns import ASSETS, Header, Layout, LedgerError, is_header, read_header
 
 HEADER_WITHIN_ROWS = 10
 EXACT_IN_A_FLOAT = 2**53
@@ -58,20 +58,20 @@ class _Progress:
 
 
 @contextmanager
-def open_ledger(path: Path, sheet: str | None = None) -> Iterator[LedgerFile]:
+def open_ledger(path: Path, sheet: str | None = None, layout: Layout = ASSETS) -> Iterator[LedgerFile]:
     try:
         with path.open("rb") as file:
             start = file.read(8)
             file.seek(0)
             if start.startswith(b"PK\x03\x04"):
-                with _open_workbook(file, path, sheet) as ledger:
+                with _open_workbook(file, path, sheet, layout) as ledger:
                     yield ledger
             elif start.startswith(b"\xd0\xcf\x11\xe0"):
                 raise LedgerError(f"{path}：是旧版 .xls，请另存为 .xlsx 或 CSV · an old .xls: save it as .xlsx or CSV")
             elif sheet is not None:
                 raise LedgerError(f"{path}：不是 XLSX，没有工作表 · not an XLSX file: it has no sheets")
             else:
-                with _open_csv(file, path) as ledger:
+                with _open_csv(file, path, layout) as ledger:
                     yield ledger
     except FileNotFoundError:
         raise LedgerError(f"{path}：没有这个文件 · there is no such file") from None
@@ -83,7 +83,7 @@ def open_ledger(path: Path, sheet: str | None = None) -> Iterator[LedgerFile]:
 
 
 @contextmanager
-def _open_csv(file: BinaryIO, path: Path) -> Iterator[LedgerFile]:
+def _open_csv(file: BinaryIO, path: Path, layout: Layout) -> Iterator[LedgerFile]:
     encoding = _encoding(file, path)
     progress = _Progress()
     total = file.seek(0, 2)
@@ -93,9 +93,9 @@ def _open_csv(file: BinaryIO, path: Path) -> Iterator[LedgerFile]:
         lines = _lines(text, file, progress)
         start = list(itertools.islice(lines, HEADER_WITHIN_ROWS))
         delimiter = max(",;\t", key="".join(start).count)
-        found = _find_header(_numbered(csv.reader(itertools.chain(start, lines), delimiter=delimiter), path))
+        found = _find_header(_numbered(csv.reader(itertools.chain(start, lines), delimiter=delimiter), path), layout)
         if found is None:
-            raise _no_header(path)
+            raise _no_header(path, layout)
         yield LedgerFile(*found, total, progress)
     finally:
         text.detach()
@@ -141,7 +141,7 @@ def _numbered(reader: Iterator[list[str]], path: Path) -> Iterator[FileRow]:
 
 
 @contextmanager
-def _open_workbook(file: BinaryIO, path: Path, sheet: str | None) -> Iterator[LedgerFile]:
+def _open_workbook(file: BinaryIO, path: Path, sheet: str | None, layout: Layout) -> Iterator[LedgerFile]:
     from openpyxl import load_workbook  # here, since every `underfoot` command would wait for it
 
     try:
@@ -152,12 +152,12 @@ def _open_workbook(file: BinaryIO, path: Path, sheet: str | None) -> Iterator[Le
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise LedgerError(f"{path}：不是完整的 XLSX · no complete XLSX workbook: {error}") from None
     try:
-        yield _find_sheet(workbook, path, sheet)
+        yield _find_sheet(workbook, path, sheet, layout)
     finally:
         workbook.close()
 
 
-def _find_sheet(workbook: Any, path: Path, sheet: str | None) -> LedgerFile:
+def _find_sheet(workbook: Any, path: Path, sheet: str | None, layout: Layout) -> LedgerFile:
     if sheet is not None and sheet not in workbook.sheetnames:
         raise LedgerError(
             f"{path}：没有工作表 {sheet!r}，有 · no such sheet; there are: {'、'.join(workbook.sheetnames)}"
@@ -168,10 +168,10 @@ def _find_sheet(workbook: Any, path: Path, sheet: str | None) -> LedgerFile:
         total = worksheet.max_row or 0
         worksheet.reset_dimensions()  # some programs write a wrong one, and rows beyond it would not be read
         progress = _Progress()
-        found = _find_header(_sheet_rows(worksheet, progress))
+        found = _find_header(_sheet_rows(worksheet, progress), layout)
         if found is not None:
             return LedgerFile(*found, total, progress)
-    raise _no_header(path)
+    raise _no_header(path, layout)
 
 
 def _sheet_rows(worksheet: Any, progress: _Progress) -> Iterator[FileRow]:
@@ -216,15 +216,16 @@ def _cell_text(value: object) -> str:
 # both ---------------------------------------------------------------------------------------------------------------
 
 
-def _find_header(rows: Iterator[FileRow]) -> tuple[Header, Iterator[FileRow]] | None:
+def _find_header(rows: Iterator[FileRow], layout: Layout) -> tuple[Header, Iterator[FileRow]] | None:
     for row in itertools.islice(rows, HEADER_WITHIN_ROWS):
-        if is_header(row.cells):
-            return read_header(row.cells), (row for row in rows if any(row.cells))
+        if is_header(row.cells, layout):
+            return read_header(row.cells, layout), (row for row in rows if any(row.cells))
     return None
 
 
-def _no_header(path: Path) -> LedgerError:
+def _no_header(path: Path, layout: Layout) -> LedgerError:
+    about = " 或 ".join(f"{name} {layout.columns[name].label}" for name in sorted(layout.about))
     return LedgerError(
-        f"{path}：前 {HEADER_WITHIN_ROWS} 行内没有表头（至少要有 asset_code 部件编码 或 device_id 设备编号）·"
+        f"{path}：前 {HEADER_WITHIN_ROWS} 行内没有表头（至少要有 {about}）·"
         f" no header within the first {HEADER_WITHIN_ROWS} rows"
     )

@@ -60,6 +60,7 @@ class LedgerRow(BaseModel):
     supervising_unit: Text = None
     owner_unit: Text = None
     maintenance_unit: Text = None
+    tags: Annotated[tuple[str, ...] | None, BeforeValidator(cells.tags)] = None
     object_state: Annotated[str | None, BeforeValidator(cells.object_state)] = None
     defect: Text = None
     defect_found_on: Date = None
@@ -189,9 +190,14 @@ def parse(named: dict[str, str], attributes: dict[str, str]) -> tuple[LedgerRow 
     try:
         row = LedgerRow.model_validate({**named, "attributes": attributes})
     except ValidationError as error:
-        return None, [
-            Fault(str(item["loc"][-1]), str(item["input"]), str(item["ctx"]["error"]))
-            for item in error.errors(include_url=False)
-        ]
+        return None, cell_faults(error)
     faults = list(row.faults())
     return (None if faults else row), faults
+
+
+def cell_faults(error: ValidationError) -> list[Fault]:
+    """What the functions of `cells` found wrong."""
+    return [
+        Fault(str(item["loc"][-1]), str(item["input"]), str(item["ctx"]["error"]))
+        for item in error.errors(include_url=False)
+    ]

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from alerts.channels.answers import Codes, SecretUrl, exchange, host
 from alerts.channels.interface import Channel, ChannelConfig, Delivery, Outcome
 from alerts.channels.line import Line
-from alerts.messages import message
+from alerts.messages.notice import message
 
 CODES = Codes(
     fields=("errcode",),

@@ -27,7 +27,7 @@ from alerts.channels.interface import (
     SinkFailure,
 )
 from alerts.channels.line import Line
-from alerts.messages import message
+from alerts.messages.notice import message
 
 log = logging.getLogger(__name__)
 

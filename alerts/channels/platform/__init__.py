@@ -14,8 +14,8 @@ from alerts.channels.answers import Codes, SecretHeaders, SecretUrl, exchange, h
 from alerts.channels.interface import Channel, ChannelConfig, Delivery, Outcome
 from alerts.channels.line import Line
 from alerts.channels.platform.signers import NoSigner, Signer
-from alerts.messages import asset_place, city_time, description
-from alerts.snapshot import Snapshot
+from alerts.messages.notice import asset_place, city_time, description
+from alerts.record.snapshot import Snapshot
 from underfoot.alarms import Severity
 
 _Codes = frozenset[int]

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 from alerts.channels.answers import Codes, SecretHeaders, SecretUrl, exchange, host
 from alerts.channels.interface import Channel, ChannelConfig, Delivery, Outcome
 from alerts.channels.line import Line
-from alerts.messages import message
+from alerts.messages.notice import message
 
 CODES = Codes(fields=("errcode", "code", "StatusCode"), success=frozenset({0, *range(200, 300)}), required=False)
 """A receiver may answer with nothing but a status; one that names a code is taken at its word."""

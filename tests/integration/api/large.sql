@@ -13,6 +13,9 @@ INSERT INTO devices (device_id, family, district, asset_key, vendor, expected_in
 SELECT 'd-' || n, CASE WHEN n % 200 = 0 THEN 'pump' WHEN n % 10 = 0 THEN 'road' ELSE 'cover' END, '410501', n,
     CASE WHEN n % 400 = 0 THEN 'rare' ELSE 'common' END, 60, CASE WHEN n % 400 = 1 THEN 'retired' ELSE 'in_service' END
 FROM generate_series(1, 4000) n;
+UPDATE assets SET lon = 114 + asset_key % 80 * 0.001, lat = 36 + asset_key / 80 * 0.001;
+INSERT INTO pipes (pipe_id, from_asset, to_asset, kind, diameter_mm, length_m, invert_up_m, invert_down_m)
+SELECT 'W' || n, n, n + 1, CASE WHEN n % 1000 = 0 THEN 'foul' ELSE 'storm' END, 300, 50, 50, 49.9 FROM generate_series(1, 3999) n WHERE n % 20 > 0 OR n % 1000 = 0;
 INSERT INTO latest_cover (device_key, ts, received_at, quality, open) SELECT device_key, now(), now(), 0, false FROM devices WHERE family = 'cover';
 INSERT INTO latest_road (device_key, ts, received_at, quality, depth_cm) SELECT device_key, now(), now(), 0, 1 FROM devices WHERE family = 'road';
 INSERT INTO latest_pump (device_key, ts, received_at, quality, running) SELECT device_key, now(), now(), 0, true FROM devices WHERE family = 'pump';
@@ -31,6 +34,17 @@ FROM alarms CROSS JOIN generate_series(1, 5) e;
 INSERT INTO transitions (alarm_key, transition_no, episode, region, from_state, to_state, severity, reason, actor, event_at, received_at)
 SELECT alarm_key, episode * 2 - n, episode, 'condition', 'normal', 'active', severity, 'limit_reached', 'engine', raised_at, raised_at
 FROM episodes CROSS JOIN (VALUES (0), (1)) AS twice (n);
+INSERT INTO rules (rule_id, version, body, created_by) VALUES ('cover.offline', 1, '{"title": "t", "family": "cover", "kind": "no_data"}', 'x');
+UPDATE alarms SET episode = 5, transition_no = 10;
+INSERT INTO suppressions (alarm_key, kind, cause, severity, reason, actor, ended_at)
+SELECT alarm_key, CASE WHEN e % 2 = 0 THEN 'by_design' ELSE 'shelved' END, 'incident:' || e, 3, 'r', 'x', CASE WHEN e < 4 OR alarm_key % 50 > 0 THEN now() END
+FROM alarms CROSS JOIN generate_series(1, 5) e;
+INSERT INTO suppressions (alarm_key, kind, cause, reason, actor, ended_at)
+SELECT alarm_key, 'out_of_service', 'order:WO-' || alarm_key, 'r', 'x', CASE WHEN alarm_key > 1 THEN now() END FROM alarms;
+UPDATE alarms SET suppressed = '{by_design,shelved}' WHERE alarm_key % 50 = 0;
+UPDATE episodes SET assigned_to = CASE WHEN episode_key % 4000 = 0 THEN '王工' ELSE '李工' END WHERE episode_key % 4 = 0;
+INSERT INTO corrections (alarm_key, episode, verdict, transition_no) SELECT alarm_key, episode, 'unfounded', episode * 2 FROM episodes WHERE episode_key % 5 = 0;
+INSERT INTO comments (episode_key, actor, text) SELECT episode_key, 'x', 't' FROM episodes WHERE episode_key % 4 = 0;
 INSERT INTO sinks (name, channel, audience, config) VALUES ('platform', 'platform', 'platform', '{}');
 INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, state, snapshot)
 SELECT alarm_key || '-' || episode, 1, alarm_key, episode, episode * 2, 'raise', severity, CASE WHEN alarm_key % 1000 = 0 THEN 'owed' ELSE 'delivered' END, '{}'
@@ -63,4 +77,21 @@ INSERT INTO api_keys (name, role, secret_hash) SELECT 'key-' || n, 'viewer', sha
 
 INSERT INTO report_cover (device_key, ts, digest, tilt_deg, received_at, quality)
 SELECT d, '2026-07-01Z'::timestamptz + n * interval '30 minutes', 1, 3, now(), 0 FROM generate_series(1, 40) d, generate_series(1, 700) n;
+
+INSERT INTO rules (rule_id, version, body, created_by) VALUES ('storm.incident', 1, '{"rule_id": "storm.incident", "kind": "storm", "title": "暴雨险情",
+    "source": "s", "window_s": 600, "enter_above": 10, "leave_below": 5, "least_members": 2, "update_every_s": 300, "worst_change": 0.2,
+    "nearest_m": 300, "hold_s": 120, "groups": [{"rule": "cover.tilt", "short": "井盖倾斜"}]}', 'x');
+INSERT INTO incidents (kind, area_code, catchment, title, began_at, ended_at)
+SELECT CASE WHEN n % 500 = 0 THEN 'cause' ELSE 'storm' END, d.codes[1 + n % array_length(d.codes, 1)], 'area:' || n, 't',
+    '2026-01-01Z'::timestamptz + n * interval '1 hour', CASE WHEN n % 100 > 0 THEN '2026-12-01Z'::timestamptz END
+FROM generate_series(1, 4000) n, (SELECT array_agg(code ORDER BY code) AS codes FROM areas WHERE level = 'district') d;
+INSERT INTO alarms (subject_kind, subject_key, rule_id, area_code, episode) SELECT 'incident', incident_key, 'storm.incident', area_code, 1 FROM incidents;
+INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity, raised_at, raised_received_at, cleared_at, proof)
+SELECT alarm_key, 1, 1, 't', 'normal', 3, 3, began_at, began_at, ended_at, '{}' FROM alarms JOIN incidents ON subject_kind = 'incident' AND subject_key = incident_key;
+INSERT INTO incident_members (incident_key, alarm_key, episode, joined_at, alone, left_at, left_because)
+SELECT 1 + episode_key % 4000, alarm_key, episode, raised_at, false, '2026-12-01Z', 'cleared' FROM episodes WHERE episode_key <= 20000;
+INSERT INTO incident_members (incident_key, alarm_key, episode, joined_at, alone, left_at, left_because)
+SELECT 4000, alarm_key, episode, raised_at, false, '2026-12-01Z', 'cleared' FROM episodes WHERE episode_key BETWEEN 20001 AND 25000;
+INSERT INTO floods (area_code, began_at, ended_at, peak) SELECT code, '2026-01-01Z'::timestamptz + n * interval '5 hours', '2026-01-01Z'::timestamptz + n * interval '6 hours', 11
+FROM areas, generate_series(1, 50) n WHERE level IN ('district', 'street');
 ANALYZE;

@@ -24,6 +24,12 @@ _ARGUMENTS = {
     "{kind}": "device",
     "{name}": "nobody",
     "{mapping}": "ctwing",
+    "{direction}": "upstream",
+    "{incident_key}": "1",
+    "{order}": "WO-1",
+    "{pipe_id}": "W1",
+    "{scope}": "area:410502",
+    "{year}": "2026",
 }
 
 

@@ -26,7 +26,7 @@ QUERIES: list[tuple[str, dict[str, Any], str, str, str]] = [
         {"severty": 4},
         "severty",
         "4",
-        "there is no such parameter; there are: from, to, limit, cursor",
+        "there is no such parameter; there are: from, to, state, suppressed",
     ),
     ("/api/v1/alarms", {"family": "covers"}, "family", "covers", "cover, road, pipe, pump, rain, lamp"),
     ("/api/v1/alarms", {"area": "419999"}, "area", "419999", "no area has this code"),

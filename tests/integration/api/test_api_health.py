@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from alerts.health import figures as health
 from api.exposition import DatabaseFigures
 from api.readiness import Readiness, ask_broker
 from api.roles import Role
@@ -202,6 +204,14 @@ def _fill(city: Served) -> None:
         " VALUES ('main', now(), 't', '', '', 1, 'undecodable', 'd')"
     )
     city.run("UPDATE shards SET caught_up_to = now() - interval '90 s', probe_delay_ms = 250")
+    city.run(
+        "INSERT INTO escalations (alarm_key, episode, waiting_since, level, severity, told_at, told, transition_no)"
+        " SELECT alarm_key, episode, raised_at, 1, severity, now(), '[]', 1 FROM episodes LIMIT 1"
+    )
+    noted = '{"steps": {"weather": {"runs": 3, "failures": 1, "seconds": 0.5, "last_s": 0.1}}}'
+    city.run("UPDATE engines SET state = %s::jsonb WHERE name = 'city'", [noted])
+    with psycopg.connect(city.database) as connection:
+        health.step(connection, datetime.now(UTC))
 
 
 def test_the_figures_are_those_of_the_database(city: Served) -> None:

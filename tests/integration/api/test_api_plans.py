@@ -25,6 +25,7 @@ from tests.integration.api.served import Served, keyed
 GUARDED = (
     "_hyper_", "assets", "devices", "device_latest", "alarms", "episodes", "transitions", "outbox", "inbox",
     "quarantine", "books", "audit", "api_keys", "newcomers", "accounts", "credentials",
+    "suppressions", "comments", "corrections", "pipes", "incidents", "incident_members", "floods",
 )  # fmt: skip
 
 LIMIT = 20
@@ -32,7 +33,9 @@ LIMIT = 20
 MOST = 12 * (LIMIT + 1)
 # A filter by what stands in a joined table finds all that it lets through, and then sorts that.
 MOST_SORTED = 30 * (LIMIT + 1)
-BY_JOIN = ("area", "family", "kind")
+BY_JOIN = ("area", "family", "kind", "suppressed")
+# Puts together what is in force, which is not much.
+GROUPED = ("/api/v1/out-of-service",)
 
 LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/assets", {}),
@@ -41,7 +44,14 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/assets", {"kind": "2115"}),
     ("/api/v1/assets", {"maintenance_unit": "unit-7"}),
     ("/api/v1/assets", {"object_state": "丢失"}),
+    ("/api/v1/assets", {"tag": "学校门口"}),
     ("/api/v1/assets", {"with_device": "true"}),
+    ("/api/v1/pipes", {}),
+    ("/api/v1/pipes", {"area": "410503004"}),
+    ("/api/v1/pipes", {"kind": "foul"}),
+    ("/api/v1/pipes", {"asset": 1717}),
+    ("/api/v1/pipes.geojson", {"area": "410503004"}),
+    ("/api/v1/pipes.geojson", {"bbox": "114.0085,36.0105,114.0125,36.0145"}),
     ("/api/v1/devices", {}),
     ("/api/v1/devices", {"family": "pump"}),
     ("/api/v1/devices", {"area": "410503004"}),
@@ -65,6 +75,20 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/alarms", {"state": "all", "area": "410500"}),
     ("/api/v1/alarms", {"state": "open", "area": "410503004"}),
     ("/api/v1/alarms", {"state": "all", "from": "2026-03-01T00:00:00Z", "to": "2026-03-01T12:00:00Z"}),
+    ("/api/v1/alarms", {"suppressed": "hide"}),
+    ("/api/v1/alarms", {"suppressed": "only"}),
+    ("/api/v1/alarms", {"state": "all", "assigned_to": "王工"}),
+    ("/api/v1/alarms/shelved", {}),
+    ("/api/v1/out-of-service", {}),
+    ("/api/v1/alarms/shelved", {"kind": "by_design"}),
+    ("/api/v1/incidents", {}),
+    ("/api/v1/incidents", {"state": "all"}),
+    ("/api/v1/incidents", {"state": "ended"}),
+    ("/api/v1/incidents", {"state": "all", "kind": "cause"}),
+    ("/api/v1/incidents", {"state": "all", "area": "410503"}),
+    ("/api/v1/incidents", {"state": "all", "from": "2026-03-01T00:00:00Z", "to": "2026-03-09T12:00:00Z"}),
+    ("/api/v1/incidents/4000/members", {}),
+    ("/api/v1/incidents/4000/members", {"state": "left"}),
     ("/api/v1/devices/d-17/reports", {}),
     ("/api/v1/devices/d-17/reports", {"order": "asc"}),
     ("/api/v1/devices/d-17/reports", {"from": "2026-07-03T00:00:00Z", "to": "2026-07-04T00:00:00Z"}),
@@ -95,8 +119,13 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
 
 SINGLE: list[tuple[str, str, Any]] = [
     ("GET", "/api/v1/assets/1717", None),
+    ("GET", "/api/v1/pipes/W1717", None),
+    ("GET", "/api/v1/pipes/graph/upstream?asset=1719&limit=20", None),
+    ("GET", "/api/v1/pipes/graph/downstream?asset=1701&limit=20", None),
     ("GET", "/api/v1/devices/d-1717", None),
     ("GET", "/api/v1/alarms/17171", None),
+    ("GET", "/api/v1/incidents/1717", None),
+    ("GET", "/api/v1/incidents/1717/report", None),
     ("GET", "/api/v1/quarantine/17171", None),
     ("GET", "/api/v1/quarantine/counts?from=2026-01-05T00:00:00Z&to=2026-01-05T02:00:00Z", None),
     ("GET", "/api/v1/quarantine/counts?vendor=rare", None),
@@ -110,6 +139,18 @@ SINGLE: list[tuple[str, str, Any]] = [
     ("GET", "/api/v1/rules/cover.tilt", None),
     ("POST", "/api/v1/alarms/17171/acknowledge", {"note": "n"}),
     ("POST", "/api/v1/alarms/500/close", {"reason": "r"}),
+    ("POST", "/api/v1/alarms/17172/acknowledge", None),
+    ("POST", "/api/v1/alarms/17173/unacknowledge", None),
+    ("POST", "/api/v1/alarms/17173/comment", {"text": "t"}),
+    ("POST", "/api/v1/alarms/17173/shelve", {"minutes": 5, "reason": "r"}),
+    ("POST", "/api/v1/alarms/17173/unshelve", None),
+    ("POST", "/api/v1/alarms/17173/assign", {"to": "王工"}),
+    ("POST", "/api/v1/alarms/17173/unassign", None),
+    ("POST", "/api/v1/alarms/17173/verdict", {"verdict": "real"}),
+    ("POST", "/api/v1/alarms/bulk", {"action": "acknowledge", "episode_keys": [17174, 17175]}),
+    ("POST", "/api/v1/alarms/bulk", {"action": "close", "reason": "r", "episode_keys": [600]}),
+    ("POST", "/api/v1/alarms/bulk", {"action": "assign", "to": "x", "dry_run": True, "filter": {"device": "d-1717"}}),
+    ("DELETE", "/api/v1/out-of-service/WO-1", None),
     ("DELETE", "/api/v1/keys/key-1717", None),
     ("DELETE", "/api/v1/credentials/device/d-1717", None),
     ("POST", "/api/v1/broker/authenticate", {"username": "410502/cover/d-1721", "password": "x", "clientid": "x"}),
@@ -122,6 +163,13 @@ NOT_LISTS = {
     "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json",
     "/api/v1/areas", "/api/v1/areas/tree", "/api/v1/areas/{code}", "/api/v1/push/{mapping}",
     "/api/v1/credentials/rotate",
+    "/api/v1/rules/export", "/api/v1/rules/check",  # all of them: it is a file
+    "/api/v1/rules/{rule_id}/backtests",  # reads the reports of the span that is asked for
+    "/api/v1/rules/{rule_id}/restore", "/api/v1/rules/{rule_id}/overrides/{scope}",
+    "/api/v1/duty/now", "/api/v1/duty/roster", "/api/v1/duty/absences", "/api/v1/duty/swaps", "/api/v1/duty/notes",
+    "/api/v1/duty/calendar", "/api/v1/duty/calendar/{year}", "/api/v1/duty/deadline",
+    # Guarded in tests/integration/test_health.py: they sum up a window.
+    "/api/v1/duty/handover", "/api/v1/health/alarms",
 }  # fmt: skip
 
 
@@ -130,7 +178,9 @@ def large(postgres_server: str, database_template: str) -> Iterator[Served]:
     """The API on the large city of large.sql, made once: nothing here changes what another test reads."""
     name = sql.Identifier("test_api_large")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(database_template)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(name, sql.Identifier(database_template))
+        )
         with keyed(f"{postgres_server.rpartition('/')[0]}/test_api_large") as running:
             running.run((Path(__file__).parent / "large.sql").read_text(encoding="utf-8"))
             yield running
@@ -162,7 +212,10 @@ def _explained(
         with psycopg.connect(city.database, options="-c timezone=UTC") as connection:
             connection.execute(first)
             text = query if isinstance(query, str) else query.as_string(connection)
-            cursor = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}".encode(), params, prepare=False)
+            try:
+                cursor = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}".encode(), params, prepare=False)
+            except psycopg.errors.UniqueViolation:
+                continue  # it adds lines to a record, which are there by now; it reads nothing
             row = cursor.fetchone()
             connection.rollback()
         assert row is not None
@@ -207,7 +260,7 @@ def _check(
 def test_every_list_reads_in_proportion_to_its_page(large: Served) -> None:
     wrong: list[str] = []
     for path, query in LISTS:
-        most = MOST_SORTED if set(query) & set(BY_JOIN) else MOST
+        most = MOST_SORTED if set(query) & set(BY_JOIN) or path in GROUPED else MOST
         with _recorded() as sent:
             page = large.ok(path, Role.administrator, limit=LIMIT, **query)
         wrong += _check(large, sent, f"{path} {query}", most)

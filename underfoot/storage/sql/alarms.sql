@@ -1,66 +1,71 @@
--- name: rules_in_force
--- purpose: the newest version of every rule that is not withdrawn
-SELECT rule_id, version, body FROM (
-    SELECT DISTINCT ON (rule_id) rule_id, version, body, withdrawn FROM rules ORDER BY rule_id, version DESC
-) newest WHERE NOT withdrawn;
-
--- name: newest_rules
--- purpose: the newest version of every rule with its author, to see which shipped rules are new
-SELECT DISTINCT ON (rule_id) rule_id, version, body, created_by FROM rules ORDER BY rule_id, version DESC;
-
--- name: newest_version
--- purpose: a rule's newest version, withdrawn or not
-SELECT version, body FROM rules WHERE rule_id = %(rule_id)s ORDER BY version DESC LIMIT 1;
-
--- name: add_rule_version
--- purpose: a rule's next version
-INSERT INTO rules (rule_id, version, body, created_by) VALUES (%(rule_id)s, %(version)s, %(body)s, %(created_by)s)
-ON CONFLICT DO NOTHING;
-
 -- name: lock_alarms
 -- purpose: the alarm rows of these subjects and rules, created where new, locked for this transaction
 INSERT INTO alarms (subject_kind, subject_key, rule_id, device_key, asset_key, area_code, family)
-SELECT r.subject_kind, r.subject_key, r.rule_id, d.device_key, d.asset_key, a.area_code, d.family
+SELECT r.subject_kind, r.subject_key, r.rule_id, d.device_key, a.asset_key,
+    coalesce(a.area_code, (SELECT code FROM areas WHERE code = g.district), i.area_code, ar.code), d.family
 FROM (
     SELECT DISTINCT subject_kind, subject_key, rule_id
     FROM jsonb_to_recordset(%(subjects)s) AS s (subject_kind text, subject_key bigint, rule_id text)
 ) r
 LEFT JOIN devices d ON r.subject_kind = 'device' AND d.device_key = r.subject_key
-LEFT JOIN assets a ON a.asset_key = d.asset_key
+LEFT JOIN pipes p ON r.subject_kind = 'pipe' AND p.pipe_key = r.subject_key
+LEFT JOIN gateways g ON r.subject_kind = 'gateway' AND g.gateway_key = r.subject_key
+LEFT JOIN incidents i ON r.subject_kind = 'incident' AND i.incident_key = r.subject_key
+LEFT JOIN areas ar ON r.subject_kind = 'area' AND ar.code = r.subject_key::text
+LEFT JOIN assets a ON a.asset_key = CASE r.subject_kind
+    WHEN 'asset' THEN r.subject_key::int WHEN 'pipe' THEN p.to_asset ELSE d.asset_key END
 ORDER BY r.subject_kind, r.subject_key, r.rule_id
 ON CONFLICT (subject_kind, subject_key, rule_id)
     DO UPDATE SET asset_key = EXCLUDED.asset_key, area_code = EXCLUDED.area_code
-RETURNING alarm_key, subject_kind, subject_key, rule_id, episode, transition_no;
+RETURNING alarm_key, subject_kind, subject_key, rule_id, episode, transition_no, suppressed;
+
+-- name: lock_alarms_by_key
+-- purpose: alarm rows that there are, locked for this transaction in the order in which lock_alarms takes them
+SELECT alarm_key, subject_kind, subject_key, rule_id, episode, transition_no, suppressed
+FROM alarms WHERE alarm_key = ANY(%(alarm_keys)s)
+ORDER BY subject_kind, subject_key, rule_id
+FOR UPDATE;
 
 -- name: open_episodes
 -- purpose: the open episodes of locked alarms
-SELECT alarm_key, episode, severity, worst_severity, human, raised_at, raised_received_at
+SELECT alarm_key, episode, severity, worst_severity, human, acknowledged_by, acknowledged_at, raised_at, raised_received_at,
+    rule_version, title, condition, withheld, cleared_at, cleared_received_at, clear_reason
 FROM episodes WHERE alarm_key = ANY(%(alarm_keys)s) AND cleared_at IS NULL;
 
+-- name: episodes_of
+-- purpose: certain episodes of locked alarms
+SELECT e.alarm_key, e.episode, severity, worst_severity, human, acknowledged_by, acknowledged_at, raised_at, raised_received_at,
+    rule_version, title, condition, withheld, cleared_at, cleared_received_at, clear_reason
+FROM unnest(%(alarm_keys)s::bigint[], %(episodes)s::int[]) AS w (alarm_key, episode)
+JOIN episodes e USING (alarm_key, episode);
+
 -- name: put_alarms
--- purpose: the counters of locked alarms
-UPDATE alarms SET episode = r.episode, transition_no = r.transition_no
-FROM jsonb_to_recordset(%(rows)s) AS r (alarm_key bigint, episode int, transition_no int)
+-- purpose: the counters of locked alarms, and what suppresses them
+UPDATE alarms SET episode = r.episode, transition_no = r.transition_no,
+    suppressed = ARRAY(SELECT jsonb_array_elements_text(r.suppressed))
+FROM jsonb_to_recordset(%(rows)s) AS r (alarm_key bigint, episode int, transition_no int, suppressed jsonb)
 WHERE alarms.alarm_key = r.alarm_key;
 
 -- name: put_episodes
--- purpose: new episodes, and what changed in open ones
+-- purpose: new episodes, and what changed in others
 INSERT INTO episodes (
-    alarm_key, episode, rule_version, title, condition, severity, worst_severity, human,
-    raised_at, raised_received_at, cleared_at, cleared_received_at, clear_reason, proof
+    alarm_key, episode, rule_version, title, condition, severity, worst_severity, human, acknowledged_by, acknowledged_at,
+    raised_at, raised_received_at, cleared_at, cleared_received_at, clear_reason, proof, withheld
 )
 SELECT
-    alarm_key, episode, rule_version, title, condition, severity, worst_severity, human,
-    raised_at, raised_received_at, cleared_at, cleared_received_at, clear_reason, proof
+    alarm_key, episode, rule_version, title, condition, severity, worst_severity, human, acknowledged_by, acknowledged_at,
+    raised_at, raised_received_at, cleared_at, cleared_received_at, clear_reason, proof, withheld
 FROM jsonb_to_recordset(%(rows)s) AS r (
     alarm_key bigint, episode int, rule_version int, title text, condition text, severity smallint,
-    worst_severity smallint, human text, raised_at timestamptz, raised_received_at timestamptz,
-    cleared_at timestamptz, cleared_received_at timestamptz, clear_reason text, proof jsonb
+    worst_severity smallint, human text, acknowledged_by text, acknowledged_at timestamptz, raised_at timestamptz,
+    raised_received_at timestamptz, cleared_at timestamptz, cleared_received_at timestamptz, clear_reason text, proof jsonb,
+    withheld boolean
 )
 ON CONFLICT (alarm_key, episode) DO UPDATE SET
     condition = EXCLUDED.condition, severity = EXCLUDED.severity, worst_severity = EXCLUDED.worst_severity,
-    human = EXCLUDED.human, cleared_at = EXCLUDED.cleared_at, cleared_received_at = EXCLUDED.cleared_received_at,
-    clear_reason = EXCLUDED.clear_reason;
+    human = EXCLUDED.human, acknowledged_by = EXCLUDED.acknowledged_by, acknowledged_at = EXCLUDED.acknowledged_at,
+    cleared_at = EXCLUDED.cleared_at, cleared_received_at = EXCLUDED.cleared_received_at,
+    clear_reason = EXCLUDED.clear_reason, withheld = EXCLUDED.withheld;
 
 -- name: add_transitions
 -- purpose: the immutable record of what changed and why
@@ -78,21 +83,33 @@ FROM jsonb_to_recordset(%(rows)s) AS r (
 WITH notices AS (
     SELECT r.*, i.installation_id, al.subject_kind, al.subject_key, al.rule_id,
         d.device_id, d.family, d.vendor, d.district, a.asset_code, a.code_scheme, a.kind, a.name, a.address, a.lon, a.lat,
-        a.owner_unit, a.maintenance_unit, ar.code AS area_code, ar.name AS area_name
+        a.owner_unit, a.maintenance_unit, ar.code AS area_code, ar.name AS area_name,
+        -- Whose crews it concerns, and how much: an incident those of whatever it has had, each by the worst of it.
+        CASE WHEN al.subject_kind = 'incident' THEN (
+            SELECT jsonb_agg(jsonb_build_object('unit', u.unit, 'worst', u.worst)) FROM (
+                SELECT ma.maintenance_unit AS unit, max(me.worst_severity) AS worst
+                FROM incident_members m
+                JOIN episodes me ON me.alarm_key = m.alarm_key AND me.episode = m.episode
+                JOIN alarms mal ON mal.alarm_key = m.alarm_key
+                LEFT JOIN assets ma ON ma.asset_key = mal.asset_key
+                WHERE m.incident_key = al.subject_key GROUP BY 1
+            ) u
+        ) ELSE jsonb_build_array(jsonb_build_object('unit', a.maintenance_unit, 'worst', r.worst_severity)) END AS units
     FROM jsonb_to_recordset(%(rows)s) AS r (
         alarm_key bigint, episode int, transition_no int, notice text, reason text, severity smallint, worst_severity smallint,
-        raised_at timestamptz, facts jsonb, has_case boolean, has_crew boolean
+        raised_at timestamptz, facts jsonb, has_case boolean, has_crew boolean, receivers text, sinks int[]
     )
     CROSS JOIN installation i
     JOIN alarms al ON al.alarm_key = r.alarm_key
     LEFT JOIN devices d ON d.device_key = al.device_key
     LEFT JOIN assets a ON a.asset_key = al.asset_key
-    LEFT JOIN areas ar ON ar.code = a.area_code
+    LEFT JOIN areas ar ON ar.code = coalesce(a.area_code, al.area_code)
 )
 INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot)
 SELECT
     encode(sha256(convert_to(concat_ws('|', n.installation_id, n.subject_kind, n.subject_key, n.rule_id,
-        extract(epoch FROM n.raised_at), n.episode, n.transition_no, s.name), 'UTF8')), 'hex'),
+        extract(epoch FROM n.raised_at), n.episode, n.transition_no, s.name,
+        CASE WHEN n.notice IN ('correct', 'escalate') THEN n.notice END), 'UTF8')), 'hex'),
     s.sink_key, n.alarm_key, n.episode, n.transition_no, n.notice, n.severity,
     n.facts || jsonb_build_object(
         'installation_id', n.installation_id,
@@ -108,23 +125,43 @@ SELECT
             THEN jsonb_build_object('code', n.area_code, 'name', n.area_name, 'district', n.district) END
     )
 FROM notices n
-JOIN sinks s ON s.enabled AND n.worst_severity >= s.min_severity AND CASE s.audience
-    WHEN 'platform' THEN n.has_case
+CROSS JOIN sinks s
+LEFT JOIN LATERAL (
+    -- The severity this sink was last told of in the episode, or may have been. Asked only where it matters.
+    SELECT o.severity FROM outbox o
+    WHERE (n.receivers <> 'all' OR s.audience = 'duty')
+        AND o.alarm_key = n.alarm_key AND o.sink_key = s.sink_key AND o.episode = n.episode
+        AND (o.state <> 'dropped' OR o.maybe_told)
+    ORDER BY o.transition_no DESC LIMIT 1
+) AS told ON true
+WHERE s.enabled AND CASE
+    WHEN n.receivers = 'named' THEN s.sink_key = ANY(n.sinks)
+    -- Whoever was told is told the rest, whatever its audience and its unit are by now; a crew no other change than for the worse.
+    WHEN n.receivers IN ('told', 'told_but_crews') OR s.audience = 'duty' THEN told.severity IS NOT NULL AND n.receivers <> 'untold'
+        AND (n.receivers <> 'told_but_crews' OR s.audience <> 'crew')
+        AND (n.notice <> 'change' OR s.audience = 'platform' OR n.severity > told.severity)
+    WHEN n.worst_severity < s.min_severity OR (n.receivers = 'untold' AND told.severity IS NOT NULL) THEN false
+    WHEN s.audience = 'platform' THEN n.has_case
     ELSE n.has_crew
-        AND (n.notice <> 'change' OR n.reason = 'severity_rose')
-        AND (s.maintenance_unit = n.maintenance_unit OR (s.maintenance_unit IS NULL AND NOT EXISTS (
-            SELECT 1 FROM sinks own WHERE own.enabled AND own.audience = 'crew' AND own.maintenance_unit = n.maintenance_unit)))
+        AND (n.notice <> 'change' OR n.reason IN ('severity_rose', 'incident_grew') OR (n.reason = 'late_data' AND n.severity = n.worst_severity))
+        AND EXISTS (
+            SELECT FROM jsonb_to_recordset(n.units) AS u (unit text, worst smallint)
+            WHERE u.worst >= s.min_severity AND (s.maintenance_unit = u.unit OR (s.maintenance_unit IS NULL AND NOT EXISTS (
+                SELECT FROM sinks own WHERE own.enabled AND own.audience = 'crew' AND own.maintenance_unit = u.unit))))
     END
 ORDER BY n.alarm_key, n.transition_no, s.sink_key
 ON CONFLICT (idempotency_key) DO NOTHING;
 
 -- name: put_conditions
 -- purpose: the engine's memory of what is not plainly normal, as changed by this batch
-INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state, due_at)
-SELECT 'device', subject_key, rule_id, %(shard)s, state, due_at
-FROM jsonb_to_recordset(%(rows)s) AS r (subject_key bigint, rule_id text, state jsonb, due_at timestamptz)
-ON CONFLICT (subject_kind, subject_key, rule_id)
-    DO UPDATE SET shard = EXCLUDED.shard, state = EXCLUDED.state, due_at = EXCLUDED.due_at;
+INSERT INTO conditions (subject_kind, subject_key, rule_id, shard, state, due_at, rule_version, rule_scope)
+SELECT 'device', subject_key, rule_id, %(shard)s, state, due_at, rule_version, rule_scope
+FROM jsonb_to_recordset(%(rows)s) AS r (
+    subject_key bigint, rule_id text, state jsonb, due_at timestamptz, rule_version int, rule_scope text
+)
+ON CONFLICT (subject_kind, subject_key, rule_id) DO UPDATE SET
+    shard = EXCLUDED.shard, state = EXCLUDED.state, due_at = EXCLUDED.due_at,
+    rule_version = EXCLUDED.rule_version, rule_scope = EXCLUDED.rule_scope;
 
 -- name: drop_conditions
 -- purpose: what is plainly normal again
@@ -135,30 +172,43 @@ WHERE c.subject_kind = 'device' AND c.subject_key = r.subject_key AND c.rule_id 
 -- name: adopt_conditions
 -- purpose: the engine's memory of devices that have moved to this shard
 UPDATE conditions c SET shard = d.shard FROM devices d
-WHERE c.subject_kind = 'device' AND d.device_key = c.subject_key AND d.shard = %(shard)s AND c.shard <> d.shard;
+WHERE c.subject_kind = 'device' AND d.device_key = c.subject_key AND d.shard = %(shard)s
+    AND c.shard <> d.shard AND c.shard <> 'city';
 
 -- name: load_conditions
 -- purpose: the engine's memory of a shard, but of devices that have moved to another
-SELECT c.subject_key, c.rule_id, c.state
+SELECT c.subject_key, c.rule_id, c.state, c.rule_version, c.rule_scope
 FROM conditions c JOIN devices d ON d.device_key = c.subject_key AND d.shard = c.shard
 WHERE c.subject_kind = 'device' AND c.shard = %(shard)s;
 
 -- name: load_open_device_episodes
--- purpose: a shard's open device episodes but those of these rules; of a late hazard, the rules that asked
+-- purpose: a shard's open device episodes of which no condition is kept, and the kind of rule that raised each; of a
+-- late hazard, the rules that asked
 SELECT al.subject_key, al.rule_id, e.condition, array(
     SELECT DISTINCT t.proof ->> 'of_rule' FROM transitions t
     WHERE t.alarm_key = e.alarm_key AND t.episode = e.episode AND t.reason = 'late_hazard' AND t.proof ? 'of_rule'
+), (
+    SELECT r.body ->> 'kind' FROM rules r
+    WHERE r.rule_id = al.rule_id AND r.scope = 'city' AND r.version <= e.rule_version ORDER BY r.version DESC LIMIT 1
 )
 FROM episodes e JOIN alarms al USING (alarm_key) JOIN devices d ON d.device_key = al.device_key
-WHERE e.cleared_at IS NULL AND al.subject_kind = 'device' AND d.shard = %(shard)s AND al.rule_id <> ALL(%(rule_ids)s);
+WHERE e.cleared_at IS NULL AND al.subject_kind = 'device' AND d.shard = %(shard)s AND NOT EXISTS (
+    SELECT 1 FROM conditions c
+    WHERE c.subject_kind = 'device' AND c.subject_key = al.subject_key AND c.rule_id = al.rule_id
+);
 
 -- name: late_already_known
--- purpose: late hazards that an episode on record already covers
+-- purpose: late hazards that an episode on record already covers, one that reports in order have shown
 SELECT r.number FROM jsonb_to_recordset(%(rows)s) AS r (number int, device_key bigint, rule_id text, at timestamptz)
 WHERE EXISTS (
     SELECT 1 FROM alarms al JOIN episodes e USING (alarm_key)
     WHERE al.subject_kind = 'device' AND al.subject_key = r.device_key AND al.rule_id = r.rule_id
         AND r.at BETWEEN e.raised_at AND coalesce(e.cleared_at, 'infinity')
+        -- What late reports have shown was perhaps shown by a wrong clock: it answers nothing.
+        AND NOT EXISTS (
+            SELECT 1 FROM corrections c
+            WHERE c.alarm_key = e.alarm_key AND c.episode = e.episode AND c.verdict = 'missed'
+        )
 );
 
 -- name: lock_open_episode
@@ -172,31 +222,6 @@ FOR UPDATE OF al;
 -- purpose: shards with a silence that has become proof: due, and everything received until then is committed
 SELECT s.shard, s.caught_up_to FROM shards s
 WHERE EXISTS (SELECT 1 FROM conditions c WHERE c.shard = s.shard AND c.due_at <= s.caught_up_to);
-
--- name: silent_devices
--- purpose: devices that may be offline: nothing received for longer than their rule allows, judged against caught_up_to
--- A device may also report by main (pushed, or by a mapping) or by its gateway's shard: while these are behind, or a
--- message waits in an inbox, it may be its report that waits.
-SELECT d.shard, d.device_key, s.caught_up_to
-FROM devices d
-LEFT JOIN gateways g USING (gateway_key)
-JOIN shards s ON s.shard = d.shard
-JOIN shards main ON main.shard = 'main'
-JOIN shards via ON via.shard = coalesce(CASE WHEN g.district <> d.district THEN shard_of(g.district) END, d.shard)
-JOIN jsonb_to_recordset(%(allowances)s) AS f (family text, rule_id text, intervals double precision, grace_s double precision)
-    ON f.family = d.family
-LEFT JOIN device_latest l ON l.device_key = d.device_key
-WHERE d.status = 'in_service'
-    AND greatest(l.received_at, d.created_at, s.silence_from)
-        + make_interval(secs => d.expected_interval_s * f.intervals + f.grace_s) < least(
-            s.caught_up_to, coalesce(main.caught_up_to, '-infinity'), coalesce(via.caught_up_to, '-infinity'),
-            (SELECT min(i.created_at) FROM inbox i WHERE i.consumed_at IS NULL AND i.kind = 'message'))
-        AND s.caught_up_to IS NOT NULL
-    AND NOT EXISTS (
-        SELECT 1 FROM alarms al JOIN episodes e USING (alarm_key)
-        WHERE al.subject_kind = 'device' AND al.subject_key = d.device_key AND al.rule_id = f.rule_id AND e.cleared_at IS NULL
-    )
-ORDER BY d.shard, d.device_key;
 
 -- name: sink_named
 -- purpose: a sink's key by its name

@@ -3,7 +3,27 @@
 SELECT
     e.episode_key, e.alarm_key, e.episode, al.subject_kind, al.subject_key, al.rule_id, e.rule_version, e.title, al.family,
     e.condition, e.human, e.severity, e.worst_severity, e.raised_at, e.raised_received_at, e.cleared_at, e.clear_reason,
-    e.acknowledged_by, e.acknowledged_at, e.proof,
+    e.acknowledged_by, e.acknowledged_at, e.assigned_to, e.assigned_at, e.confirmed, e.confirmed_by,
+    e.confirmed_at, e.withheld, e.proof,
+    CASE WHEN al.suppressed <> '{}' THEN (
+        SELECT jsonb_agg(to_jsonb(s) ORDER BY s.suppression_key) FROM suppressions s
+        WHERE s.alarm_key = al.alarm_key AND s.ended_at IS NULL
+    ) END AS suppression,
+    e.cleared_at IS NULL AND EXISTS (
+        SELECT 1 FROM alarms silent JOIN episodes since USING (alarm_key)
+        WHERE silent.subject_kind = 'device' AND silent.subject_key = al.device_key AND since.cleared_at IS NULL
+            AND silent.rule_id = ANY(ARRAY(SELECT DISTINCT rule_id FROM rules WHERE body ->> 'kind' = 'no_data'))
+            AND silent.alarm_key <> al.alarm_key
+    ) AS stale,
+    (
+        SELECT to_jsonb(c) || coalesce((
+            SELECT jsonb_build_object('raised_at', v.raised_at, 'cleared_at', v.cleared_at, 'worst_severity', v.worst_severity)
+            FROM corrected_episodes v WHERE v.episode_key = e.episode_key
+        ), '{}')
+        FROM corrections c
+        WHERE c.alarm_key = e.alarm_key AND c.episode = e.episode ORDER BY c.correction_key DESC LIMIT 1
+    ) AS correction,
+    (SELECT count(*) FROM comments c WHERE c.episode_key = e.episode_key) AS comments,
     d.device_id, a.asset_key, a.asset_code, a.kind AS asset_kind, a.name AS asset_name, a.address, a.lon, a.lat,
     a.maintenance_unit, ar.code AS area_code, ar.name AS area_name
 FROM episodes e
@@ -20,6 +40,12 @@ WHERE (%(episode_key)s::bigint IS NULL OR e.episode_key = %(episode_key)s)
     END
     AND (%(severity)s::smallint[] IS NULL OR e.severity = ANY(%(severity)s))
     AND (%(alarm_key)s::bigint IS NULL OR e.alarm_key = %(alarm_key)s)
+    AND (%(assigned_to)s::text IS NULL OR e.assigned_to = %(assigned_to)s)
+    AND CASE %(suppressed)s::text
+        WHEN 'any' THEN true
+        WHEN 'hide' THEN al.suppressed = '{}'
+        WHEN 'only' THEN al.suppressed <> '{}'
+    END
     AND (%(family)s::text IS NULL OR al.family = %(family)s)
     AND (%(rule_id)s::text IS NULL OR al.rule_id = %(rule_id)s)
     AND (%(device_key)s::int IS NULL OR al.device_key = %(device_key)s)
@@ -50,35 +76,52 @@ WHERE o.alarm_key = %(alarm_key)s AND o.episode = %(episode)s
 ORDER BY o.transition_no DESC, o.sink_key DESC
 LIMIT %(limit)s;
 
--- name: rule_version
--- purpose: a rule as it was when it raised an alarm
-SELECT body, created_by, created_at FROM rules WHERE rule_id = %(rule_id)s AND version = %(version)s;
+-- name: comments_of
+-- purpose: what people have said about an episode, newest first
+SELECT comment_key, at, actor, text FROM comments
+WHERE episode_key = %(episode_key)s ORDER BY comment_key DESC LIMIT %(limit)s;
 
--- name: alarm_of_episode
--- purpose: which alarm an episode belongs to
-SELECT alarm_key FROM episodes WHERE episode_key = %(episode_key)s;
+-- name: suppressed
+-- purpose: what suppresses which alarms now, what began last first, each with the alarm's last episode
+SELECT
+    s.suppression_key, s.kind, s.cause, s.since, s.until, s.reason, s.actor, al.alarm_key, al.subject_kind, al.rule_id,
+    e.episode_key, e.title, e.severity, e.cleared_at, e.withheld,
+    d.device_id, a.asset_key, a.asset_code, a.kind AS asset_kind, a.name AS asset_name, a.address, a.lon, a.lat,
+    a.maintenance_unit, ar.code AS area_code, ar.name AS area_name
+FROM suppressions s
+JOIN alarms al USING (alarm_key)
+LEFT JOIN episodes e ON e.alarm_key = al.alarm_key AND e.episode = al.episode
+LEFT JOIN devices d ON d.device_key = al.device_key
+LEFT JOIN assets a ON a.asset_key = al.asset_key
+LEFT JOIN areas ar ON ar.code = al.area_code
+WHERE s.ended_at IS NULL
+    AND (%(kind)s::text IS NULL OR s.kind = %(kind)s)
+    AND (%(areas)s::text[] IS NULL OR al.area_code = ANY(%(areas)s))
+    AND (%(reached_key)s::bigint IS NULL OR s.suppression_key < %(reached_key)s)
+ORDER BY s.suppression_key DESC
+LIMIT %(limit)s;
 
--- name: lock_alarm
--- purpose: hold an alarm; only after this statement may its episode be read, since another may have written it meanwhile
-SELECT alarm_key FROM alarms WHERE alarm_key = %(alarm_key)s FOR UPDATE;
+-- name: orders
+-- purpose: work orders under way, each with the alarms that it is about, the last begun first
+SELECT
+    substr(s.cause, length('order:') + 1) AS "order", max(s.suppression_key) AS newest, min(s.since) AS since, min(s.reason) AS reason,
+    min(s.actor) AS actor, array_agg(DISTINCT al.rule_id ORDER BY al.rule_id) AS rules,
+    coalesce(array_agg(DISTINCT d.device_id ORDER BY d.device_id) FILTER (WHERE d.device_id IS NOT NULL), '{}') AS devices,
+    coalesce(array_agg(DISTINCT al.asset_key ORDER BY al.asset_key) FILTER (WHERE al.asset_key IS NOT NULL), '{}') AS assets,
+    count(*) AS alarms, count(*) FILTER (WHERE e.cleared_at IS NULL AND e.withheld) AS withheld
+FROM suppressions s
+JOIN alarms al USING (alarm_key)
+LEFT JOIN devices d ON d.device_key = al.device_key
+LEFT JOIN episodes e ON e.alarm_key = al.alarm_key AND e.episode = al.episode
+WHERE s.kind = 'out_of_service' AND s.ended_at IS NULL AND (%(cause)s::text IS NULL OR s.cause = %(cause)s)
+GROUP BY s.cause
+HAVING %(reached_key)s::bigint IS NULL OR max(s.suppression_key) < %(reached_key)s
+ORDER BY max(s.suppression_key) DESC
+LIMIT %(limit)s;
 
--- name: next_transition
--- purpose: take the next transition number of a locked alarm
-UPDATE alarms SET transition_no = transition_no + 1 WHERE alarm_key = %(alarm_key)s RETURNING transition_no;
-
--- name: acknowledge
--- purpose: the human region of an episode of a locked alarm
-UPDATE episodes SET human = 'acknowledged', acknowledged_by = %(actor)s, acknowledged_at = %(at)s
-WHERE episode_key = %(episode_key)s;
-
--- name: record_human_transition
--- purpose: the immutable record of what a person did
-INSERT INTO transitions (
-    alarm_key, transition_no, episode, region, from_state, to_state, severity, reason, actor, event_at, received_at
-) VALUES (
-    %(alarm_key)s, %(transition_no)s, %(episode)s, 'human', %(from_state)s, %(to_state)s, %(severity)s, %(reason)s,
-    %(actor)s, %(at)s, %(at)s
-);
+-- name: order_was
+-- purpose: whether there was ever such a work order
+SELECT EXISTS (SELECT 1 FROM suppressions WHERE kind = 'out_of_service' AND cause = %(cause)s) AS found;
 
 -- name: shard_of_alarm
 -- purpose: which shard's holder keeps the condition of an alarm; what belongs to no shard, the first one's
@@ -101,3 +144,11 @@ SELECT inbox_key, pg_notify('underfoot_inbox', shard) FROM posted;
 -- name: find_command
 -- purpose: a command and what became of it
 SELECT inbox_key, key, created_at, consumed_at, outcome FROM inbox WHERE key = %(key)s;
+
+-- name: asset_there
+-- purpose: whether there is an asset
+SELECT asset_key FROM assets WHERE asset_key = %(asset_key)s;
+
+-- name: rule_ids
+-- purpose: every rule that there ever was
+SELECT DISTINCT rule_id FROM rules;

@@ -2,7 +2,7 @@
 -- purpose: assets in the order in which they were entered, with how many devices each has
 SELECT
     a.asset_key, a.code_scheme, a.asset_code, a.kind, a.name, a.area_code, ar.name AS area_name, a.address, a.lon, a.lat,
-    a.source_crs, a.supervising_unit, a.owner_unit, a.maintenance_unit, a.object_state, a.defect, a.defect_found_on,
+    a.source_crs, a.supervising_unit, a.owner_unit, a.maintenance_unit, a.tags, a.object_state, a.defect, a.defect_found_on,
     a.defect_repaired_on, a.safety_net_on, a.attributes, a.created_at, a.updated_at,
     fixed.devices
 FROM assets a
@@ -14,6 +14,7 @@ WHERE a.asset_key > %(after)s
     AND (%(asset_code)s::text IS NULL OR a.asset_code = %(asset_code)s)
     AND (%(kind)s::text IS NULL OR starts_with(a.kind, %(kind)s))
     AND (%(maintenance_unit)s::text IS NULL OR a.maintenance_unit = %(maintenance_unit)s)
+    AND (%(tag)s::text IS NULL OR a.tags @> ARRAY[%(tag)s::text])
     AND (%(object_state)s::text IS NULL OR a.object_state = %(object_state)s)
     AND (%(with_device)s::boolean IS NULL OR %(with_device)s = (fixed.devices > 0))
 ORDER BY a.asset_key

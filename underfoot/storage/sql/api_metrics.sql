@@ -2,6 +2,17 @@
 -- purpose: open episodes by severity
 SELECT severity, count(*) AS alarms FROM episodes WHERE cleared_at IS NULL GROUP BY severity;
 
+-- name: escalated
+-- purpose: turns of each level in the last 24 hours
+SELECT level, count(*) AS turns FROM escalations WHERE told_at > now() - interval '24 hours' GROUP BY level ORDER BY level;
+
+-- name: city_steps
+-- purpose: what the city's thread noted of its steps
+SELECT step, (noted ->> 'runs')::bigint AS runs, (noted ->> 'failures')::bigint AS failures,
+    (noted ->> 'seconds')::double precision AS seconds, (noted ->> 'last_s')::double precision AS last_s
+FROM engines CROSS JOIN LATERAL jsonb_each(coalesce(state -> 'steps', '{}')) AS each (step, noted)
+WHERE name = 'city' ORDER BY step;
+
 -- name: deliveries
 -- purpose: what is owed and since when, by sink; and what was given up
 WITH owed AS (

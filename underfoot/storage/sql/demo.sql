@@ -23,7 +23,10 @@ SELECT e.severity, e.title, e.place, e.asset_name, ep.proof ->> 'label' AS label
     extract(epoch FROM now() - e.raised_received_at)::float8 AS age_s
 FROM dashboard.episodes e
 JOIN episodes ep USING (episode_key)
-LEFT JOIN rules r ON r.rule_id = e.rule_id AND r.version = ep.rule_version
+LEFT JOIN LATERAL (
+    SELECT body FROM rules
+    WHERE rule_id = e.rule_id AND scope = 'city' AND version <= ep.rule_version ORDER BY version DESC LIMIT 1
+) r ON true
 LEFT JOIN device_latest l ON l.device_key = e.device_key
 WHERE e.open
 ORDER BY e.severity DESC, e.raised_at, e.episode_key
@@ -54,11 +57,14 @@ GROUP BY s.audience;
 -- purpose: every episode there was, with what proved it and when that was decided
 SELECT al.alarm_key, e.episode, al.rule_id, coalesce(d.device_id, al.subject_kind) AS subject, e.title, e.worst_severity,
     e.cleared_at IS NOT NULL AS cleared, t.reason, (e.proof ->> 'ts')::timestamptz AS proof_ts, t.committed_at,
-    jsonb_typeof(r.body -> 'case') = 'object' AS is_case
+    jsonb_typeof(r.body -> 'case') = 'object' AS is_case, e.withheld OR al.suppressed <> '{}' AS kept_back
 FROM episodes e
 JOIN alarms al USING (alarm_key)
 LEFT JOIN devices d ON d.device_key = al.device_key
-LEFT JOIN rules r ON r.rule_id = al.rule_id AND r.version = e.rule_version
+LEFT JOIN LATERAL (
+    SELECT body FROM rules
+    WHERE rule_id = al.rule_id AND scope = 'city' AND version <= e.rule_version ORDER BY version DESC LIMIT 1
+) r ON true
 CROSS JOIN LATERAL (
     SELECT reason, committed_at FROM transitions
     WHERE alarm_key = e.alarm_key AND episode = e.episode AND region = 'condition' AND to_state = 'active'
@@ -93,7 +99,7 @@ SELECT o.state, count(*) FROM outbox o JOIN sinks s USING (sink_key) WHERE s.aud
 -- name: case_rules
 -- purpose: the rules whose alarms are cases on the platform
 SELECT rule_id FROM (
-    SELECT DISTINCT ON (rule_id) rule_id, body FROM rules ORDER BY rule_id, version DESC
+    SELECT DISTINCT ON (rule_id) rule_id, body FROM rules WHERE scope = 'city' ORDER BY rule_id, version DESC
 ) newest
 WHERE jsonb_typeof(body -> 'case') = 'object';
 

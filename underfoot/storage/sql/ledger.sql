@@ -10,7 +10,7 @@ CREATE TEMP TABLE ledger_staged (
     file_row int NOT NULL, faults jsonb,
     device_id text, family text, area_code text, code_scheme text, asset_code text, kind text, asset_name text,
     default_name text, address text, lon double precision, lat double precision, supervising_unit text, owner_unit text,
-    maintenance_unit text, object_state text, defect text, defect_found_on date, defect_repaired_on date,
+    maintenance_unit text, tags text[], object_state text, defect text, defect_found_on date, defect_repaired_on date,
     safety_net_on date, attributes jsonb, vendor text, model text, expected_interval_s int, installed_on date, status text,
     codec text, gateway text
 ) ON COMMIT DROP;
@@ -19,7 +19,7 @@ CREATE TEMP TABLE ledger_staged (
 -- purpose: stream the rows of the file in
 COPY pg_temp.ledger_staged (
     file_row, faults, device_id, family, area_code, code_scheme, asset_code, kind, asset_name, default_name,
-    address, lon, lat, supervising_unit, owner_unit, maintenance_unit, object_state, defect, defect_found_on,
+    address, lon, lat, supervising_unit, owner_unit, maintenance_unit, tags, object_state, defect, defect_found_on,
     defect_repaired_on, safety_net_on, attributes, vendor, model, expected_interval_s, installed_on, status, codec, gateway
 ) FROM STDIN;
 
@@ -62,6 +62,7 @@ WITH good AS (
         ('supervising_unit', other.supervising_unit, first.supervising_unit),
         ('owner_unit', other.owner_unit, first.owner_unit),
         ('maintenance_unit', other.maintenance_unit, first.maintenance_unit),
+        ('tags', array_to_string(other.tags, '、'), array_to_string(first.tags, '、')),
         ('object_state', other.object_state, first.object_state),
         ('defect', other.defect, first.defect),
         ('defect_found_on', other.defect_found_on::text, first.defect_found_on::text),
@@ -136,6 +137,7 @@ UPDATE assets SET
     supervising_unit = coalesce(staged.supervising_unit, assets.supervising_unit),
     owner_unit = coalesce(staged.owner_unit, assets.owner_unit),
     maintenance_unit = coalesce(staged.maintenance_unit, assets.maintenance_unit),
+    tags = coalesce(staged.tags, assets.tags),
     object_state = coalesce(staged.object_state, assets.object_state),
     defect = CASE WHEN 'defect' = ANY(%(columns)s) THEN staged.defect ELSE assets.defect END,
     defect_found_on = CASE WHEN 'defect_found_on' = ANY(%(columns)s) THEN staged.defect_found_on ELSE assets.defect_found_on END,
@@ -151,12 +153,12 @@ FROM (
 WHERE assets.code_scheme = staged.code_scheme AND assets.asset_code = staged.asset_code
   AND (
     (assets.kind, assets.area_code, assets.name, assets.address, assets.supervising_unit, assets.owner_unit,
-     assets.maintenance_unit, assets.object_state, assets.attributes)
+     assets.maintenance_unit, assets.object_state, assets.tags, assets.attributes)
     IS DISTINCT FROM
     (coalesce(staged.kind, assets.kind), staged.area_code, coalesce(staged.asset_name, assets.name), coalesce(staged.address, assets.address),
      coalesce(staged.supervising_unit, assets.supervising_unit), coalesce(staged.owner_unit, assets.owner_unit),
      coalesce(staged.maintenance_unit, assets.maintenance_unit), coalesce(staged.object_state, assets.object_state),
-     assets.attributes || staged.attributes)
+     coalesce(staged.tags, assets.tags), assets.attributes || staged.attributes)
     OR ('lon' = ANY(%(columns)s) AND assets.lon IS DISTINCT FROM staged.lon)
     OR ('lat' = ANY(%(columns)s) AND assets.lat IS DISTINCT FROM staged.lat)
     OR ('defect' = ANY(%(columns)s) AND assets.defect IS DISTINCT FROM staged.defect)
@@ -168,18 +170,23 @@ RETURNING assets.asset_key
 ), reread AS (
     -- Whoever keeps devices in memory looks at their updated_at, and keeps what their asset says with them.
     UPDATE devices SET updated_at = clock_timestamp() FROM changed WHERE devices.asset_key = changed.asset_key
+), regraphed AS (
+    UPDATE pipes SET updated_at = clock_timestamp() WHERE pipe_key IN (
+        SELECT pipe_key FROM changed JOIN pipes ON pipes.from_asset = changed.asset_key
+        UNION SELECT pipe_key FROM changed JOIN pipes ON pipes.to_asset = changed.asset_key
+    )
 )
 SELECT count(*) FROM changed;
 
 -- name: merge_new_assets
 -- purpose: bring the assets into being that are not known yet
 INSERT INTO assets (
-    code_scheme, asset_code, kind, name, area_code, address, lon, lat, supervising_unit, owner_unit, maintenance_unit,
+    code_scheme, asset_code, kind, name, area_code, address, lon, lat, supervising_unit, owner_unit, maintenance_unit, tags,
     object_state, defect, defect_found_on, defect_repaired_on, safety_net_on, attributes
 )
 SELECT DISTINCT ON (code_scheme, asset_code)
     code_scheme, asset_code, coalesce(kind, ''), coalesce(asset_name, default_name), area_code, coalesce(address, ''), lon, lat,
-    coalesce(supervising_unit, ''), coalesce(owner_unit, ''), coalesce(maintenance_unit, ''), coalesce(object_state, '完好'), defect, defect_found_on,
+    coalesce(supervising_unit, ''), coalesce(owner_unit, ''), coalesce(maintenance_unit, ''), coalesce(tags, '{}'), coalesce(object_state, '完好'), defect, defect_found_on,
     defect_repaired_on, safety_net_on, attributes
 FROM pg_temp.ledger_staged AS staged
 WHERE faults IS NULL AND NOT EXISTS (

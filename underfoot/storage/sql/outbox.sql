@@ -34,11 +34,14 @@ due AS (
         SELECT o.delivery_key FROM outbox o
         WHERE o.sink_key = w.sink_key AND o.state = 'owed' AND o.next_attempt_at <= now()
             AND (o.lease_until IS NULL OR o.lease_until <= now())
-            AND NOT EXISTS (
-                SELECT 1 FROM outbox earlier
-                WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.state = 'owed'
+            -- Looked for by the alarm (`+ 0`: not by the sink). Where the planner's figures are older than a surge, it would
+            -- else read all that the sink is owed for each of them.
+            AND (
+                SELECT true FROM outbox earlier
+                WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key + 0 = o.sink_key AND earlier.state = 'owed'
                     AND earlier.transition_no < o.transition_no
-            )
+                LIMIT 1
+            ) IS NULL
         ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key
         LIMIT w.count
         FOR UPDATE OF o SKIP LOCKED
@@ -57,11 +60,12 @@ RETURNING o.delivery_key;
 WITH probe AS (
     SELECT o.delivery_key FROM outbox o
     WHERE o.sink_key = %(sink_key)s AND o.state = 'owed' AND (o.lease_until IS NULL OR o.lease_until <= now())
-        AND NOT EXISTS (
-            SELECT 1 FROM outbox earlier
-            WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.state = 'owed'
+        AND (
+            SELECT true FROM outbox earlier
+            WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key + 0 = o.sink_key AND earlier.state = 'owed'
                 AND earlier.transition_no < o.transition_no
-        )
+            LIMIT 1
+        ) IS NULL
     ORDER BY o.attempts, o.severity DESC, o.delivery_key
     LIMIT 1
     FOR UPDATE OF o SKIP LOCKED
@@ -83,8 +87,16 @@ SELECT
         SELECT 1 FROM outbox earlier
         WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key = o.sink_key AND earlier.episode = o.episode
             AND earlier.transition_no < o.transition_no AND (earlier.state = 'delivered' OR earlier.maybe_told)
-    ) AS told
+    ) AS told,
+    o.notice = 'escalate' AND CASE
+        WHEN o.snapshot #>> '{escalation,delivery_key}' IS NULL THEN coalesce(e.human = 'acknowledged', false)
+        ELSE EXISTS (
+            SELECT 1 FROM outbox awaited
+            WHERE awaited.delivery_key = (o.snapshot #>> '{escalation,delivery_key}')::bigint AND awaited.state = 'delivered')
+    END AS answered,
+    al.suppressed <> '{}' AS suppressed
 FROM outbox o
+JOIN alarms al ON al.alarm_key = o.alarm_key
 LEFT JOIN episodes e ON e.alarm_key = o.alarm_key AND e.episode = o.episode
 WHERE o.delivery_key = ANY(%(delivery_keys)s)
 ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key;

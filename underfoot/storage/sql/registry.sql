@@ -5,7 +5,8 @@
 -- purpose: who a shard's devices are, in numbers; the order is that of `device_ids`
 SELECT
     d.device_key, array_position(%(families)s::text[], d.family)::int2 - 1::int2, d.district::int4, d.expected_interval_s,
-    d.created_at, coalesce(d.gateway_key, 0)::int4, array_position(%(vendors)s::text[], d.vendor)::int4 - 1
+    d.created_at, coalesce(d.gateway_key, 0)::int4, array_position(%(vendors)s::text[], d.vendor)::int4 - 1,
+    (d.status = 'in_service')::int::int2
 FROM devices d
 WHERE d.shard = %(shard)s AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
     AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
@@ -50,9 +51,39 @@ WHERE d.shard = %(shard)s AND d.family = %(family)s AND coalesce(c.number, k.num
     AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
     AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
 
+-- name: within_area
+-- purpose: devices of an area, or of one within it: where their asset is, or where they were registered
+SELECT d.device_key
+FROM devices d
+LEFT JOIN assets a USING (asset_key)
+WHERE d.shard = %(shard)s AND starts_with(coalesce(a.area_code, d.district), %(name)s)
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
+-- name: tagged
+-- purpose: devices on assets that have a tag
+SELECT d.device_key
+FROM devices d
+JOIN assets a USING (asset_key)
+WHERE d.shard = %(shard)s AND a.tags @> ARRAY[%(name)s]
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
+-- name: named
+-- purpose: one device, if it is among these
+SELECT d.device_key
+FROM devices d
+WHERE d.shard = %(shard)s AND d.device_id = %(name)s
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
 -- name: declared_codecs
 -- purpose: devices that do not send protocol v1's JSON under their own topic
 SELECT device_id, codec FROM devices WHERE shard = %(shard)s AND codec IS NOT NULL;
+
+-- name: in_service
+-- purpose: those of these devices that are in service now
+SELECT device_key FROM devices WHERE device_key = ANY(%(device_keys)s) AND status = 'in_service';
 
 -- name: gateways
 -- purpose: gateways by the id they publish under
@@ -74,3 +105,20 @@ FROM {table} r JOIN devices d USING (device_key) JOIN {latest} l USING (device_k
 WHERE d.shard = %(shard)s AND r.ts > l.ts - %(span)s::interval AND r.{field} IS NOT NULL
     AND r.ts > now() - interval '8 days' - %(span)s::interval
 ORDER BY r.device_key, r.ts;
+
+-- name: recent_values
+-- purpose: what the line of a rule of change goes through: the reports of devices heard within its span, and of those about
+-- which such a rule has something open or on its way, whenever they were heard; as they came
+SELECT r.device_key, r.ts, r.received_at, (r.quality & %(substituted)s <> 0)::int::int2, coalesce(r.{field}, 'NaN')::float8
+FROM devices d
+JOIN shards s USING (shard)
+JOIN {latest} l USING (device_key)
+LEFT JOIN (
+    SELECT DISTINCT subject_key FROM conditions WHERE subject_kind = 'device' AND rule_id = ANY(%(rule_ids)s)
+) o ON o.subject_key = d.device_key
+JOIN {table} r ON r.device_key = d.device_key
+    AND r.ts >= l.ts - CASE WHEN o.subject_key IS NOT NULL
+        THEN greatest(%(span)s::interval, make_interval(secs => %(intervals)s * d.expected_interval_s)) ELSE %(span)s::interval END
+WHERE d.shard = %(shard)s AND l.{field} IS NOT NULL
+    AND (o.subject_key IS NOT NULL OR l.received_at >= least(s.caught_up_to, now()) - %(span)s::interval - interval '10 minutes')
+ORDER BY r.device_key, r.received_at, r.ts

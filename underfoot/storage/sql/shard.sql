@@ -45,6 +45,18 @@ WHERE shard = %(shard)s;
 UPDATE shards SET caught_up_to = greatest(caught_up_to, %(sent_at)s), probe_delay_ms = %(delay_ms)s, updated_at = now()
 WHERE shard = %(shard)s;
 
+-- name: known_until
+-- purpose: up to when all that came by main is committed, and since when a message waits in an inbox
+SELECT (SELECT caught_up_to FROM shards WHERE shard = 'main'),
+    (SELECT min(created_at) FROM inbox WHERE consumed_at IS NULL AND kind = 'message');
+
+-- name: gateways_known_until
+-- purpose: of gateways whose messages come by a third shard, up to when all of them are committed
+SELECT g.gateway_key, via.caught_up_to
+FROM gateways g
+JOIN shards via ON via.shard = shard_of(g.district)
+WHERE via.shard NOT IN (%(shard)s, 'main');
+
 -- name: clock_set
 -- purpose: the holder's clock has been set: silence counts from now on, and nothing is caught up beyond now
 UPDATE shards SET silence_from = %(now)s, caught_up_to = least(caught_up_to, %(now)s), updated_at = now()

@@ -1,0 +1,1 @@
+"""Backtest: what a rule would have raised on stored history."""

@@ -1,0 +1,124 @@
+"""Stuck: a gauge that stands still while its neighbours, or the rain, move; by its reports of some hours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from alerts.city.devices import Device, Places, Span, caught_up, spans_of
+from alerts.city.memory import Judgement, Memory
+from alerts.judge.outcome import RuleInForce
+from alerts.judge.transition import Limits
+from alerts.rules.expression import Truth
+from alerts.rules.stuck import StuckRule
+from underfoot.alarms import Severity, SubjectKind
+from underfoot.families import FAMILIES
+from underfoot.storage.connect import Connection
+from underfoot.storage.statements import statement
+
+# pure ---------------------------------------------------------------------------------------------------------------
+
+
+def stands_still(span: Span | None, rule: StuckRule) -> Truth:
+    """Unknown where too few reports, or too short a time, speak for it."""
+    if span is None:
+        return None
+    if span.most - span.least >= rule.still_below:
+        return False
+    return True if span.said >= rule.samples and span.covers(rule.span_s) else None
+
+
+def moved(span: Span | None, rule: StuckRule) -> Truth:
+    if span is None:
+        return None
+    if span.most - span.least >= rule.moved_by:
+        return True
+    return False if span.covers(rule.span_s) else None
+
+
+def is_stuck(own: Truth, neighbours: Collection[Truth], rained: bool, rule: StuckRule) -> Truth:
+    """Who stands still among what stands still, or is unknown, may be stuck or not."""
+    if own is not True:
+        return own
+    movers = sum(one is True for one in neighbours)
+    return True if movers >= rule.neighbours or (rained and rule.rain_moves_it) else None
+
+
+# on what is committed -----------------------------------------------------------------------------------------------
+
+
+class Stuck:
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def __call__(
+        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
+    ) -> Iterator[Judgement]:
+        rule = in_force.rule
+        assert isinstance(rule, StuckRule)  # noqa: S101 - its step asks for this kind
+        places = self._places.of(connection, rule.family)
+        by_rule: dict[StuckRule, tuple[RuleInForce, list[Device]]] = {}
+        for device in places.devices:
+            counting = device.rule_for(in_force)
+            if counting is not None and isinstance(counting.rule, StuckRule):
+                by_rule.setdefault(counting.rule, (counting, []))[1].append(device)
+        until = caught_up(connection)
+        for own, (counting, devices) in by_rule.items():
+            since = now - timedelta(seconds=own.max_age_s)
+            everybody = [device.device_key for device in places.devices]
+            family = FAMILIES[own.family]
+            spans = spans_of(connection, family, own.field, own.span_s, everybody, since)
+            rained = _rained(connection, now - timedelta(seconds=own.span_s))
+            for device in devices:
+                span = spans.get(device.device_key)
+                still = stands_still(span, own)
+                if span is None or still is None:
+                    continue
+                near = places.within(device.lon, device.lat, own.within_m) if still else []
+                others = [moved(spans.get(one.device_key), own) for one in near if one != device]
+                truth = is_stuck(still, others, device.district in rained, own)
+                yield Judgement(
+                    subject=(SubjectKind.device, device.device_key),
+                    rule=counting,
+                    limits=_limits_of(own),
+                    value=None if truth is None else float(truth),
+                    seen=(span.ts_us,),
+                    at_us=span.ts_us,
+                    received_us=span.received_us,
+                    proof=_proof(own, span, sum(one is True for one in others), device.district in rained),
+                    caught_up_us=until.get(device.shard),
+                )
+
+
+def _rained(connection: Connection, since: datetime) -> set[str]:
+    return {area for (area,) in connection.execute(statement("city.rained"), {"since": since})}
+
+
+def _limits_of(rule: StuckRule) -> Limits:
+    return Limits(
+        reach=(1.0,),
+        leave=(1.0,),
+        severity=(Severity[rule.severity].value,),
+        on_delay_us=(0,),
+        samples=(1,),
+        off_delay_us=0,
+        off_samples=1,
+        by_silence=False,
+    )
+
+
+def _proof(rule: StuckRule, span: Span, movers: int, rained: bool) -> dict[str, Any]:
+    return {
+        "ts_us": span.ts_us,
+        "received_us": span.received_us,
+        "field": rule.field,
+        "label": rule.column.label,
+        "unit": rule.column.unit,
+        "value": round(span.last, 4),
+        "least": round(span.least, 4),
+        "most": round(span.most, 4),
+        "reports": span.said,
+        "neighbours_moved": movers,
+        "rained": rained,
+    }

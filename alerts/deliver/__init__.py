@@ -1,0 +1,1 @@
+"""Deliver: from the outbox to the sinks, in order, whatever fails."""

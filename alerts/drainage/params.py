@@ -1,0 +1,45 @@
+"""The numbers by which a blockage is judged: a rule's, so that they are versioned data of the city."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from alerts.drainage.hydraulics import DEFAULT_ROUGHNESS, Slowest
+
+
+class BlockageParams(BaseModel):
+    """The defaults' sources stand beside them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    roughness: float = Field(DEFAULT_ROUGHNESS, ge=0.008, le=0.04)
+    """Manning's n where the ledger has none (GB 50014)."""
+    high_fill_foul: float = Field(0.8, gt=0, le=5)
+    """h/D above 0.8 is near full (read in public sources)."""
+    high_fill_storm: float = Field(1.0, gt=0, le=5)
+    """A storm sewer runs full by design: high is over the crown."""
+    flat_fill: float = Field(0.5, gt=0, le=1)
+    """Below the least design fill of a foul sewer, 0.55 (from memory): what runs there is not held up."""
+    excess_m: float = Field(0.2, gt=0, le=20)
+    """What levelling (some cm) and formulas of steady flow (some tenths of a diameter) may be wrong by (proposed)."""
+    dead_band_fill: float = Field(0.05, ge=0, le=1)
+    dead_band_m: float = Field(0.05, ge=0, le=5)
+    """5 % of the span of a level, as elsewhere."""
+    max_age_s: int = Field(2700, gt=0, le=86_400)
+    """Three reports of a gauge that speaks each 15 minutes."""
+    reach_s: int = Field(3600, gt=0, le=86_400)
+    """How far a gauge tells of pipes below, and a blockage explains levels above it, by the water's travel time."""
+    backwater_tolerance_m: float = Field(0.1, ge=0, le=2)
+    """By how much the pool above a blockage may stand higher than its gauge says."""
+    manhole_loss: float = Field(0.5, ge=0, le=5)
+    """K of a manhole passed straight through with some bend (HEC-22: 0.15 straight, 1.0 at a right angle)."""
+    slowest_foul_m_s: float = Field(0.6, gt=0, le=5)
+    slowest_storm_m_s: float = Field(0.75, gt=0, le=5)
+    """Least design velocities (GB 50014, from memory)."""
+
+    @property
+    def slowest(self) -> Slowest:
+        return Slowest(self.slowest_foul_m_s, self.slowest_storm_m_s)
+
+    def high_fill(self, kind: str) -> float:
+        return self.high_fill_foul if kind == "foul" else self.high_fill_storm

@@ -1,0 +1,174 @@
+"""Escalation: who is told that nobody has acknowledged an alarm, level by level, until somebody does.
+
+A step of the city's thread (alerts/city). It looks only at what has changed since, reckons when each level's turn
+comes (alerts/duty/ladder.py), and when one has come, tells whoever is on duty at that level (alerts/duty/telling.py): a
+transition of the human region that changes nothing, an outbox row for each person's sink, and a row of `escalations`,
+which by its unique index makes that a level is told once. All of that is one commit, so that a restart forgets nothing
+and repeats nothing. Acknowledging, by a person or by the platform, the end, and any suppression stop it.
+
+A city without a roster has no escalation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from alerts.duty.ladder import Ladders, Steps, Waiting, next_turn, turns, waiting
+from alerts.duty.receipts import tell_to_telephone, without_receipt
+from alerts.duty.store import has_roster
+from alerts.duty.telling import Telling, tell, write
+from alerts.duty.watch import Watch, clear_covered, raise_uncovered
+from alerts.record.locked import Alarm, Locked
+from alerts.rulebook.book import rules_in_force
+from alerts.rules import EscalationRule
+from underfoot.alarms import Reason
+from underfoot.storage.connect import Connection
+from underfoot.storage.statements import statement
+
+_CHANGED_TOGETHER = 2000
+_DUE_TOGETHER = 200
+_NOBODY_AGAIN_AFTER = timedelta(seconds=30)
+
+
+def step(connection: Connection, now: datetime) -> None:
+    """One tick, in its caller's transaction."""
+    ladders = _ladders(connection)
+    if ladders is None or not has_roster(connection):
+        connection.execute(statement("duty.drop_all_clocks"))
+        clear_covered(connection, None, now)
+        return
+    connection.execute(statement("duty.drop_clocks"))
+    _reckon(connection, ladders)
+    due = _keys(connection, "duty.due", {"now": now, "limit": _DUE_TOGETHER})
+    not_taken = without_receipt(connection, ladders.city, now)
+    watch = None
+    if due or not_taken:
+        watch = Watch.load(connection, now)
+        _tell_due(connection, ladders, watch, due)
+        tell_to_telephone(connection, watch, not_taken)
+        raise_uncovered(connection, watch)
+    clear_covered(connection, watch, now)
+
+
+def _ladders(connection: Connection) -> Ladders | None:
+    found = (rule for rule in rules_in_force(connection) if isinstance(rule.rule, EscalationRule))
+    rule = next(found, None)
+    return None if rule is None else Ladders(rule)
+
+
+# the clocks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An alarm that nobody has acknowledged, as the record has it. `unanswered`: whom the last turn has told."""
+
+    alarm_key: int
+    transition_no: int
+    episode: int
+    severity: int
+    area: str | None
+    waiting: Waiting
+    unanswered: tuple[str, ...]
+    steps: Steps
+
+    def due_at(self, *, told: Iterable[int] = ()) -> datetime | None:
+        more = replace(self.waiting, told=self.waiting.told | set(told))
+        return next_turn(self.steps, more)
+
+
+def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int]) -> list[_Case]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement("duty.waiting"), {"alarm_keys": alarm_keys}).fetchall()
+    return [
+        _Case(
+            alarm_key=row["alarm_key"],
+            transition_no=row["transition_no"],
+            episode=row["episode"],
+            severity=row["severity"],
+            area=row["area_code"],
+            waiting=waiting(
+                row["since"],
+                [(datetime.fromisoformat(at), severity) for at, severity in row["changes"]],
+                [one["level"] for one in row["told"]],
+            ),
+            unanswered=tuple(one["person"] for one in row["told"][-1]["told"]) if row["told"] else (),
+            steps=ladders.steps(
+                device_id=row["device_id"], area_code=row["area_code"] or "", tags=frozenset(row["tags"])
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _reckon(connection: Connection, ladders: Ladders) -> None:
+    """Say when the next turn of what has changed comes. What changes meanwhile is seen at the next tick."""
+    params = {"ladder": ladders.stamp, "limit": _CHANGED_TOGETHER}
+    changed = _keys(connection, "duty.changed", params)
+    if changed:
+        _put_clocks(
+            connection,
+            ladders,
+            [
+                _clock(case.alarm_key, case.transition_no, case.due_at())
+                for case in _cases(connection, ladders, changed)
+            ],
+        )
+
+
+def _clock(alarm_key: int, transition_no: int, due_at: datetime | None) -> dict[str, Any]:
+    return {"alarm_key": alarm_key, "transition_no": transition_no, "due_at": due_at}
+
+
+def _put_clocks(connection: Connection, ladders: Ladders, clocks: list[dict[str, Any]]) -> None:
+    connection.execute(statement("duty.put_clocks"), {"ladder": ladders.stamp, "rows": Jsonb(clocks)})
+
+
+# telling -------------------------------------------------------------------------------------------------------------
+
+
+def _tell_due(connection: Connection, ladders: Ladders, watch: Watch, due: list[int]) -> None:
+    if not due:
+        return
+    locked = Locked(connection)
+    locked.lock_keys(due)
+    clocks: list[dict[str, Any]] = []
+    tellings: list[dict[str, Any]] = []
+    # Read once the alarms are held: whoever acknowledged a moment ago has stopped it.
+    for case in _cases(connection, ladders, due):
+        alarm = locked[case.alarm_key]
+        told = _take_turns(locked, alarm, case, watch)
+        tellings += told
+        due_at = case.due_at(told=(one["level"] for one in told))
+        if due_at is not None and due_at <= watch.now:
+            due_at = watch.now + _NOBODY_AGAIN_AFTER
+        clocks.append(_clock(case.alarm_key, alarm.transition_no, due_at))
+    write(connection, locked, tellings)
+    _put_clocks(connection, ladders, clocks)
+
+
+def _take_turns(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list[dict[str, Any]]:
+    """Tell the levels whose turn has come. One who is told at several of them at once has one message, the last."""
+    come = sorted(turn.level for turn in turns(case.steps, case.waiting) if turn.at <= watch.now)
+    whom = {level: watch.whom(case.area, level, case.severity) for level in come}
+    last_of = {one.sink_key: level for level, reached in whom.items() for one in reached}
+    unanswered = case.unanswered
+    tellings = []
+    for level, reached in whom.items():
+        if not reached:
+            continue  # nobody at this level or above: its turn stays, and is tried again
+        sinks = [one.sink_key for one in reached if last_of[one.sink_key] == level]
+        turn = Telling(Reason.escalated, "", case.waiting.since, level, reached, sinks, unanswered)
+        tellings.append(tell(locked, alarm, turn, watch.now))
+        unanswered = tuple(one.person.person.name for one in reached)
+    return tellings
+
+
+def _keys(connection: Connection, name: str, params: dict[str, Any]) -> list[int]:
+    return [row[0] for row in connection.execute(statement(name), params)]

@@ -1,0 +1,1 @@
+"""Health: what the engine itself is measured by (ISA-18.2)."""

@@ -1,0 +1,1 @@
+"""History: the past is judged again, where late data has changed it."""
