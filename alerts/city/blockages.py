@@ -13,7 +13,7 @@ from typing import Any
 
 from alerts.city.causes import explain
 from alerts.city.judging import Rulebook
-from alerts.city.memory import Judgement, Memory, Reasons, Remembered
+from alerts.city.memory import Judgement, Memory, Reasons, Remembered, one_level
 from alerts.drainage.blockage import Suspicion, judge_blockage
 from alerts.drainage.graph import DrainageGraph, load, version
 from alerts.drainage.readings import Reading, load_readings
@@ -21,7 +21,7 @@ from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.blockage import BlockageRule
 from alerts.rules.parts import FamilyRule
-from underfoot.alarms import Condition, Reason, Severity, SubjectKind
+from underfoot.alarms import Condition, Reason, SubjectKind
 from underfoot.ledger.pipes import Pipe
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection
@@ -38,15 +38,12 @@ _LONGEST_NAME = 8
 
 
 def limits_of(rule: BlockageRule) -> Limits:
-    return Limits(
-        reach=(1.0,),
-        leave=(1.0,),
-        severity=(Severity[rule.severity].value,),
-        on_delay_us=(int(rule.on_delay_s * 1e6),),
-        samples=(rule.samples,),
-        off_delay_us=int(rule.off_delay_s * 1e6),
+    return one_level(
+        rule.severity,
+        on_delay_s=rule.on_delay_s,
+        samples=rule.samples,
+        off_delay_s=rule.off_delay_s,
         off_samples=rule.off_samples,
-        by_silence=False,
     )
 
 

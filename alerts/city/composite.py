@@ -24,14 +24,14 @@ from alerts.city.devices import (
     reaching,
     spans_of,
 )
-from alerts.city.memory import Judgement, Memory
+from alerts.city.memory import Judgement, Memory, one_level
 from alerts.city.weather import UNKNOWN, Now, weather_now
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.composite import CompositeRule, Input
 from alerts.rules.expression import Truth, any_of
 from alerts.rules.weather import Weather
-from underfoot.alarms import Severity, SubjectKind
+from underfoot.alarms import SubjectKind
 from underfoot.families import FAMILIES
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection
@@ -53,13 +53,11 @@ class Asked:
 
 def limits_of(rule: CompositeRule) -> Limits:
     """True is 1, false 0."""
-    return Limits(
-        reach=(1.0,),
-        leave=(1.0,),
-        severity=(Severity[rule.severity].value,),
-        on_delay_us=(int(rule.on_delay_s * 1e6),),
-        samples=(rule.samples,),
-        off_delay_us=int(rule.off_delay_s * 1e6),
+    return one_level(
+        rule.severity,
+        on_delay_s=rule.on_delay_s,
+        samples=rule.samples,
+        off_delay_s=rule.off_delay_s,
         off_samples=rule.off_samples,
         by_silence=rule.proof == "silence",
     )

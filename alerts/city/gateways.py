@@ -13,12 +13,12 @@ from datetime import datetime
 
 from alerts.city.causes import explain
 from alerts.city.judging import Rulebook
-from alerts.city.memory import Judgement, Memory, Reasons
+from alerts.city.memory import Judgement, Memory, Reasons, one_level
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.gateway_outage import GatewayOutageRule
 from alerts.rules.silence import NoDataRule
-from underfoot.alarms import Reason, Severity, SubjectKind
+from underfoot.alarms import Reason, SubjectKind
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -32,15 +32,8 @@ REASONS: Reasons = {
 
 def limits_of(rule: GatewayOutageRule) -> Limits:
     """More than the share raises it; no more than the other ends it."""
-    return Limits(
-        reach=(math.nextafter(rule.share, 1.0),),
-        leave=(math.nextafter(rule.over_at_share, 1.0),),
-        severity=(Severity[rule.severity].value,),
-        on_delay_us=(0,),
-        samples=(1,),
-        off_delay_us=0,
-        off_samples=1,
-        by_silence=False,
+    return one_level(
+        rule.severity, reach=math.nextafter(rule.share, 1.0), leave=math.nextafter(rule.over_at_share, 1.0)
     )
 
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
 
 from alerts.city.causes import alarm_keys
 from alerts.judge.outcome import RuleInForce, Transition
@@ -32,15 +31,13 @@ from alerts.judge.transition import (
     on_sample,
     on_silence,
 )
-from alerts.record.recorder import Recorder, state_from_json
+from alerts.record.recorder import Recorder, state_as_json, state_from_json
 from alerts.regions.suppress import suppress, unsuppress
 from alerts.rulebook.book import rule_as_last_known, why_ended
-from underfoot.alarms import SUPPRESSION_LABELS, Condition, Reason, SubjectKind, Suppression
+from underfoot.alarms import SUPPRESSION_LABELS, Condition, Reason, Severity, SubjectKind, Suppression
 from underfoot.reports import microseconds, moment
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
-
-_STATE = TypeAdapter(State)
 
 Subject = tuple[SubjectKind, int]
 Reasons = Mapping[Reason, Reason]
@@ -56,6 +53,30 @@ BY_CONDITION: Reasons = {
     Reason.back_over_limit: Reason.condition_met,
     Reason.below_limit: Reason.condition_over,
 }
+
+
+def one_level(
+    severity: str,
+    *,
+    reach: float = 1.0,
+    leave: float = 1.0,
+    on_delay_s: float = 0.0,
+    samples: int = 1,
+    off_delay_s: float = 0.0,
+    off_samples: int = 1,
+    by_silence: bool = False,
+) -> Limits:
+    """The limits of a rule with one severity. As they are: of a truth, of which true is 1 and false 0."""
+    return Limits(
+        reach=(reach,),
+        leave=(leave,),
+        severity=(Severity[severity].value,),
+        on_delay_us=(int(on_delay_s * 1e6),),
+        samples=(samples,),
+        off_delay_us=int(off_delay_s * 1e6),
+        off_samples=off_samples,
+        by_silence=by_silence,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +195,7 @@ class Memory:
                 dropped.append(row)
                 continue
             due = due_us(limits, after.state)
-            row["state"] = _STATE.dump_python(after.state, mode="json") | {"seen": after.seen, "at_us": after.at_us}
+            row["state"] = state_as_json(after.state) | {"seen": after.seen, "at_us": after.at_us}
             row["due_at"] = moment(due) if due is not None else None
             kept.append(row)
         if kept:

@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from alerts.city.devices import Device, Places, Span, caught_up, spans_of
-from alerts.city.memory import Judgement, Memory
+from alerts.city.memory import Judgement, Memory, one_level
 from alerts.judge.outcome import RuleInForce
-from alerts.judge.transition import Limits
 from alerts.rules.expression import Truth
 from alerts.rules.stuck import StuckRule
-from underfoot.alarms import Severity, SubjectKind
+from underfoot.alarms import SubjectKind
 from underfoot.families import FAMILIES
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -81,7 +80,7 @@ class Stuck:
                 yield Judgement(
                     subject=(SubjectKind.device, device.device_key),
                     rule=counting,
-                    limits=_limits_of(own),
+                    limits=one_level(own.severity),
                     value=None if truth is None else float(truth),
                     seen=(span.ts_us,),
                     at_us=span.ts_us,
@@ -93,19 +92,6 @@ class Stuck:
 
 def _rained(connection: Connection, since: datetime) -> set[str]:
     return {area for (area,) in connection.execute(statement("city.rained"), {"since": since})}
-
-
-def _limits_of(rule: StuckRule) -> Limits:
-    return Limits(
-        reach=(1.0,),
-        leave=(1.0,),
-        severity=(Severity[rule.severity].value,),
-        on_delay_us=(0,),
-        samples=(1,),
-        off_delay_us=0,
-        off_samples=1,
-        by_silence=False,
-    )
 
 
 def _proof(rule: StuckRule, span: Span, movers: int, rained: bool) -> dict[str, Any]:

@@ -28,6 +28,12 @@ from underfoot.storage.statements import statement
 _STATE = TypeAdapter(State)
 
 
+def state_as_json(state: State) -> dict[str, Any]:
+    """A state as `conditions` keeps it."""
+    kept: dict[str, Any] = _STATE.dump_python(state, mode="json")
+    return kept
+
+
 def state_from_json(stored: Any, levels: int | None = None) -> State:
     """A stored state. One of a rule that had other levels, or of an Underfoot that kept it otherwise, keeps its
     episode and forgets what was on its way."""
@@ -229,7 +235,7 @@ def put_conditions(connection: Connection, shard: str, judged: Iterable[tuple[Ev
                 dropped.append(row)
             else:
                 due = due_us(evaluator.levels[rule_id].limits_for(slot), state)
-                row["state"] = _STATE.dump_python(state, mode="json")
+                row["state"] = state_as_json(state)
                 row["due_at"] = moment(due) if due is not None else None
                 rule = evaluator.levels[rule_id].scoped.in_force_for(slot)
                 row |= {"rule_version": rule.version, "rule_scope": str(rule.scope)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,8 @@ from underfoot.families import FAMILIES
 from underfoot.ledger.baseline import set_baseline
 from underfoot.ledger.columns import ASSETS, LedgerError
 from underfoot.ledger.importer import ImportSummary, import_ledger
-from underfoot.ledger.staging import Count, LedgerFaultsError
-from underfoot.ledger.telling import fail, out, print_faults, progress_bar
+from underfoot.ledger.staging import Count
+from underfoot.ledger.telling import AsJson, BadRows, DryRun, File, Sheet, SkipBad, fail, imported, out
 from underfoot.storage.statements import statement
 from underfoot.terminal import actor, connect_migrated
 
@@ -24,23 +23,15 @@ commands = typer.Typer()
 devices = typer.Typer(no_args_is_help=True, help="The ledger (台账): areas, assets and the devices on them.")
 commands.add_typer(devices, name="devices")
 
-_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-
 
 @devices.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV (UTF-8 or GB18030) or XLSX.", show_default=False)],
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Import the good rows, and write the bad ones to a file with the reason.")
-    ] = False,
-    bad_rows: Annotated[
-        Path | None, typer.Option(help="Where --skip-bad writes them.", show_default="FILE.bad.csv")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="The workbook's sheet.", show_default="the first with a header")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and tell, but change nothing.")] = False,
-    as_json: _Json = False,
+    file: File,
+    skip_bad: SkipBad = False,
+    bad_rows: BadRows = None,
+    sheet: Sheet = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import a ledger of assets and devices. Importing it again updates what has changed.
 
@@ -54,28 +45,9 @@ def import_file(
 
     Either the whole file is imported or nothing, unless --skip-bad is given.
     """
-    target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
-    try:
-        with connect_migrated("ledger") as connection, progress_bar(file.name, quiet=as_json) as bar:
-            task = bar.add_task(file.name, total=None)
-
-            def progress(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total or None)
-
-            summary = import_ledger(
-                connection,
-                file,
-                actor=actor(),
-                sheet=sheet,
-                bad_rows_to=target,
-                dry_run=dry_run,
-                progress=progress,
-            )
-    except LedgerFaultsError as faults:
-        print_faults(faults, ASSETS, as_json)
-        raise typer.Exit(1) from None
-    except LedgerError as error:
-        fail(error, as_json)
+    summary = imported(
+        import_ledger, ASSETS, file, skip_bad=skip_bad, bad_rows=bad_rows, sheet=sheet, dry_run=dry_run, as_json=as_json
+    )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
     else:
@@ -89,7 +61,7 @@ def list_devices(
     unit: Annotated[str | None, typer.Option(help="Maintenance unit 养护单位.", show_default=False)] = None,
     after: Annotated[str, typer.Option(help="Go on after this device_id.", show_default=False)] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List devices in the order of their ids."""
     if family is not None and family not in FAMILIES:
@@ -134,7 +106,7 @@ def baseline(
         list[str] | None,
         typer.Argument(metavar="[FIELD=VALUE]...", help="E.g. tilt_deg=3.5; tilt_deg= removes it.", show_default=False),
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set what a device reads at rest, e.g. after maintenance; without a field, show it.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,22 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from underfoot.ledger.areas import LEVELS, PROVINCES, way_up
-from underfoot.ledger.columns import Header, LedgerError
-from underfoot.ledger.reader import FileRow, LedgerFile, open_ledger
+from underfoot.ledger.columns import LedgerError
+from underfoot.ledger.reader import open_ledger
 from underfoot.ledger.row import OWN_ASSET_SCHEME, Fault, LedgerRow, parse
-from underfoot.ledger.staging import Count, Progress, count_rows, named_cells, refuse_cut_codes, write_bad_rows
+from underfoot.ledger.staging import (
+    Count,
+    Progress,
+    Understood,
+    count_rows,
+    refuse_cut_codes,
+    stage,
+    write_bad_rows,
+)
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
+
+_STAGED_COLUMNS = 28
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ def import_ledger(
             connection.execute(statement("ledger.create_staging"))
             with open_ledger(path, sheet) as ledger:
                 names = _AreaNames()
-                _stage(connection, ledger, names, progress)
+                stage(connection, ledger, "ledger.stage", _STAGED_COLUMNS, partial(_understand, names), progress)
                 columns = list(ledger.header.present)
                 summary.kept_as_attributes = list(ledger.header.attributes)
                 refuse_cut_codes(ledger)
@@ -120,31 +131,13 @@ class _AreaNames:
         return self._said[code][0] if code in self._said else None
 
 
-def _stage(connection: Connection, ledger: LedgerFile, names: _AreaNames, progress: Progress) -> None:
-    with connection.cursor().copy(statement("ledger.stage")) as copy:
-        for file_row in ledger.rows:
-            row, faults = _understand(ledger.header, file_row)
-            if row is not None and (fault := names.hear(row, file_row.number)):
-                row, faults = None, [fault]
-            copy.write_row(_staged(file_row.number, row, faults))
-            progress(ledger.done, ledger.total)
-    connection.execute(statement("ledger.analyze_staging"))
-
-
-def _understand(header: Header, file_row: FileRow) -> tuple[LedgerRow | None, list[Fault]]:
-    match named_cells(header, file_row):
-        case Fault() as fault:
-            return None, [fault]
-        case named, attributes:
-            return parse(named, attributes)
-
-
-def _staged(number: int, row: LedgerRow | None, faults: list[Fault]) -> tuple[Any, ...]:
+def _understand(names: _AreaNames, number: int, named: dict[str, str], attributes: dict[str, str]) -> Understood:
+    row, faults = parse(named, attributes)
     if row is None:
-        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 28)
+        return faults
+    if fault := names.hear(row, number):
+        return [fault]
     return (
-        number,
-        None,
         row.device_id,
         row.family,
         row.area_code,

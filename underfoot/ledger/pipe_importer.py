@@ -15,23 +15,26 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from underfoot.ledger.columns import Header, LedgerError
+from underfoot.ledger.columns import LedgerError
 from underfoot.ledger.pipe_checks import Finding, check, circles, network, shown_circle
-from underfoot.ledger.pipe_row import PIPES, PipeRow, parse_pipe
+from underfoot.ledger.pipe_row import PIPES, parse_pipe
 from underfoot.ledger.pipes import load_pipes
-from underfoot.ledger.reader import FileRow, LedgerFile, open_ledger
+from underfoot.ledger.reader import open_ledger
 from underfoot.ledger.row import Fault
 from underfoot.ledger.staging import (
     SHOWN_AT_MOST,
     Count,
     Progress,
+    Understood,
     count_rows,
-    named_cells,
     refuse_cut_codes,
+    stage,
     write_bad_rows,
 )
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
+
+_STAGED_COLUMNS = 11
 
 
 @dataclass
@@ -70,7 +73,7 @@ def import_pipes(
         connection.execute(statement("ledger.lock_import"))
         connection.execute(statement("pipes.create_staging"))
         with open_ledger(path, sheet, PIPES) as ledger:
-            _stage(connection, ledger, progress)
+            stage(connection, ledger, "pipes.stage", _STAGED_COLUMNS, _understand, progress)
             columns = ledger.header.present
             summary.kept_as_attributes = list(ledger.header.attributes)
             refuse_cut_codes(ledger)
@@ -120,29 +123,11 @@ def no_such_pipe(pipe_id: str) -> LedgerError:
     return LedgerError(f"没有管段 {pipe_id!r} · there is no pipe {pipe_id!r}: `underfoot pipes list` shows them")
 
 
-def _stage(connection: Connection, ledger: LedgerFile, progress: Progress) -> None:
-    with connection.cursor().copy(statement("pipes.stage")) as copy:
-        for file_row in ledger.rows:
-            row, faults = _understand(ledger.header, file_row)
-            copy.write_row(_staged(file_row.number, row, faults))
-            progress(ledger.done, ledger.total)
-    connection.execute(statement("ledger.analyze_staging"))
-
-
-def _understand(header: Header, file_row: FileRow) -> tuple[PipeRow | None, list[Fault]]:
-    match named_cells(header, file_row):
-        case Fault() as fault:
-            return None, [fault]
-        case named, attributes:
-            return parse_pipe(named, attributes)
-
-
-def _staged(number: int, row: PipeRow | None, faults: list[Fault]) -> tuple[Any, ...]:
+def _understand(_number: int, named: dict[str, str], attributes: dict[str, str]) -> Understood:
+    row, faults = parse_pipe(named, attributes)
     if row is None:
-        return (number, Jsonb([fault.as_dict() for fault in faults]), *(None,) * 11)
+        return faults
     return (
-        number,
-        None,
         row.pipe_id,
         row.code_scheme,
         row.from_asset,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -13,8 +12,7 @@ from rich.text import Text
 
 from underfoot.ledger.columns import LedgerError
 from underfoot.ledger.pipe_row import PIPES
-from underfoot.ledger.staging import LedgerFaultsError
-from underfoot.ledger.telling import err, fail, out, print_faults, progress_bar
+from underfoot.ledger.telling import AsJson, BadRows, DryRun, File, Sheet, SkipBad, err, fail, imported, out
 from underfoot.storage.statements import statement
 from underfoot.terminal import actor, connect_migrated
 
@@ -25,23 +23,15 @@ commands.add_typer(pipes, name="pipes")
 KINDS = {"foul": "污水", "storm": "雨水"}
 SHOWN_AT_MOST = 50
 
-_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-
 
 @pipes.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV (UTF-8 or GB18030) or XLSX.", show_default=False)],
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Import the good rows, and write the bad ones to a file with the reason.")
-    ] = False,
-    bad_rows: Annotated[
-        Path | None, typer.Option(help="Where --skip-bad writes them.", show_default="FILE.bad.csv")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="The workbook's sheet.", show_default="the first with a header")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and tell, but change nothing.")] = False,
-    as_json: _Json = False,
+    file: File,
+    skip_bad: SkipBad = False,
+    bad_rows: BadRows = None,
+    sheet: Sheet = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import a ledger of pipes. Importing it again updates what has changed.
 
@@ -55,28 +45,9 @@ def import_file(
     """
     from underfoot.ledger.pipe_importer import import_pipes  # here, since networkx takes longer than most commands
 
-    target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
-    try:
-        with connect_migrated("ledger") as connection, progress_bar(file.name, quiet=as_json) as bar:
-            task = bar.add_task(file.name, total=None)
-
-            def progress(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total or None)
-
-            summary = import_pipes(
-                connection,
-                file,
-                actor=actor(),
-                sheet=sheet,
-                bad_rows_to=target,
-                dry_run=dry_run,
-                progress=progress,
-            )
-    except LedgerFaultsError as faults:
-        print_faults(faults, PIPES, as_json)
-        raise typer.Exit(1) from None
-    except LedgerError as error:
-        fail(error, as_json)
+    summary = imported(
+        import_pipes, PIPES, file, skip_bad=skip_bad, bad_rows=bad_rows, sheet=sheet, dry_run=dry_run, as_json=as_json
+    )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
         return
@@ -99,7 +70,7 @@ def check_network(
         str | None, typer.Option("--check", help="Only this check, e.g. step_up.", show_default="all")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most so many.")] = SHOWN_AT_MOST,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look over the whole network: gaps, circles, parts without an outfall, and more.
 
@@ -143,7 +114,7 @@ def list_pipes(
     area: Annotated[str | None, typer.Option(help="Area code, e.g. 410502; all below it.", show_default=False)] = None,
     after: Annotated[str, typer.Option(help="Go on after this pipe_id.", show_default=False)] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List pipes in the order of their ids. A pipe is in the area of its upper end."""
     rows = _rows(kind=kind, area=area, after=after, limit=limit + 1)
@@ -170,7 +141,7 @@ def list_pipes(
 
 @pipes.command("show")
 def show_pipe(
-    pipe_id: Annotated[str, typer.Argument(help="The pipe.", show_default=False)], as_json: _Json = False
+    pipe_id: Annotated[str, typer.Argument(help="The pipe.", show_default=False)], as_json: AsJson = False
 ) -> None:
     """Show one pipe: all that the ledger says of it, and what is odd about it."""
     from underfoot.ledger.pipe_checks import check
@@ -206,7 +177,7 @@ def show_pipe(
 def remove(
     pipe_id: Annotated[str, typer.Argument(help="The pipe.", show_default=False)],
     reason: Annotated[str, typer.Option(help="Why, for the audit log.", show_default=False)],
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take a pipe out of the ledger: it is no more, or never was. The audit log keeps what it said.
 

@@ -8,6 +8,9 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from underfoot.ledger.columns import ASSETS, REASON, ROW_BEFORE, Header, Layout, LedgerError
 from underfoot.ledger.reader import FileRow, LedgerFile, open_ledger
@@ -19,6 +22,10 @@ SHOWN_AT_MOST = 50
 
 Progress = Callable[[int, int], None]
 """Called with how much of the file is done, and how much there is (bytes, or rows of a workbook)."""
+
+Understood = tuple[Any, ...] | list[Fault]
+Understand = Callable[[int, dict[str, str], dict[str, str]], Understood]
+"""A row's number, its cells by column and its attributes → the staging table's own columns, or what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,26 @@ def named_cells(header: Header, file_row: FileRow) -> tuple[dict[str, str], dict
         else:
             named[name] = cell
     return named, attributes
+
+
+def stage(
+    connection: Connection, ledger: LedgerFile, into: str, columns: int, understand: Understand, progress: Progress
+) -> None:
+    """Every row of the file into the staging table, by the COPY `into`; it has `columns` that are the ledger's own."""
+    nothing = (None,) * columns
+    with connection.cursor().copy(statement(into)) as copy:
+        for file_row in ledger.rows:
+            match named_cells(ledger.header, file_row):
+                case Fault() as fault:
+                    understood: Understood = [fault]
+                case named, attributes:
+                    understood = understand(file_row.number, named, attributes)
+            if isinstance(understood, list):
+                copy.write_row((file_row.number, Jsonb([fault.as_dict() for fault in understood]), *nothing))
+            else:
+                copy.write_row((file_row.number, None, *understood))
+            progress(ledger.done, ledger.total)
+    connection.execute(statement("ledger.analyze_staging"))
 
 
 def refuse_cut_codes(ledger: LedgerFile) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -12,9 +14,23 @@ from rich.text import Text
 
 from underfoot.ledger.columns import Layout, LedgerError
 from underfoot.ledger.staging import LedgerFaultsError
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
+
+File = Annotated[Path, typer.Argument(help="CSV (UTF-8 or GB18030) or XLSX.", show_default=False)]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Import the good rows, and write the bad ones to a file with the reason.")
+]
+BadRows = Annotated[Path | None, typer.Option(help="Where --skip-bad writes them.", show_default="FILE.bad.csv")]
+Sheet = Annotated[str | None, typer.Option(help="The workbook's sheet.", show_default="the first with a header")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and tell, but change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+"""What every command that imports a file lets one say."""
+
+
+S = TypeVar("S")
 
 
 def progress_bar(name: str, *, quiet: bool) -> Progress:
@@ -27,6 +43,42 @@ def progress_bar(name: str, *, quiet: bool) -> Progress:
         transient=True,
         disable=quiet or not err.is_terminal,
     )
+
+
+def imported(
+    importer: Callable[..., S],
+    layout: Layout,
+    file: Path,
+    *,
+    skip_bad: bool,
+    bad_rows: Path | None,
+    sheet: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> S:
+    """What `importer` says of the file, read under a bar. What is wrong with it is told, and ends the command."""
+    target = (bad_rows or file.with_name(f"{file.stem}.bad.csv")) if skip_bad else None
+    try:
+        with connect_migrated("ledger") as connection, progress_bar(file.name, quiet=as_json) as bar:
+            task = bar.add_task(file.name, total=None)
+
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total or None)
+
+            return importer(
+                connection,
+                file,
+                actor=actor(),
+                sheet=sheet,
+                bad_rows_to=target,
+                dry_run=dry_run,
+                progress=progress,
+            )
+    except LedgerFaultsError as faults:
+        print_faults(faults, layout, as_json)
+        raise typer.Exit(1) from None
+    except LedgerError as error:
+        fail(error, as_json)
 
 
 def fail(error: LedgerError, as_json: bool) -> NoReturn:
