@@ -11,8 +11,9 @@ from rich.text import Text
 from deploy.demo_verdict import Summary
 
 _PASSED = (
-    "结论：通过。账目平衡，脚本中的险情全部告警，立案告警各送达平台一次，没有多报。\n"
-    "Verdict: passed. The books balance; every scripted hazard was raised, every case delivered once, and nothing else."
+    "结论：通过。账目平衡，脚本中的险情全部告警，立案告警各送达平台一次或并入险情，没有多报。\n"
+    "Verdict: passed. The books balance; every scripted hazard was raised, every case delivered once or"
+    " told with its incident, and nothing else."
 )
 
 

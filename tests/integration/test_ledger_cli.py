@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.integration.ledger_command import Command
 from underfoot.ledger.cli import commands
 from underfoot.storage.connect import connect
 from underfoot.storage.statements import statement
@@ -20,24 +18,10 @@ BG-3,智慧井盖,410503,4105030103000003,雨水井0003,114.352812,36.102345,北
 """
 
 
-class Command:
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "ledger.csv"
-        self.file.write_bytes(LEDGER.encode("gb18030"))
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(commands, ["devices", *arguments])
-        assert result.exit_code == code, (result.output, result.exception)
-        return result.output
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code))
-
-
 @pytest.fixture
 def command(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("UNDERFOOT_DATABASE_URL", database)
-    return Command(tmp_path)
+    return Command(commands, "devices", tmp_path / "ledger.csv", LEDGER)
 
 
 def test_what_an_import_did_is_told_to_people_and_programs(command: Command) -> None:

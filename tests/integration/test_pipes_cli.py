@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.integration.ledger_command import Command
 from underfoot.ledger.importer import import_ledger
 from underfoot.ledger.pipes_cli import commands
 from underfoot.storage.connect import connect
@@ -27,20 +25,6 @@ W3-B4,4105030102000003,4105032115000004,污水,400,45,71.1,70.9,混凝土
 """
 
 
-class Command:
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "pipes.csv"
-        self.file.write_bytes(PIPES.encode("gb18030"))
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(commands, ["pipes", *arguments])
-        assert result.exit_code == code, (result.output, result.exception)
-        return result.output
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code))
-
-
 @pytest.fixture
 def command(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("UNDERFOOT_DATABASE_URL", database)
@@ -49,7 +33,7 @@ def command(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     assets.write_text(ASSETS, encoding="utf-8")
     with connect(database, "test") as connection:
         import_ledger(connection, assets, actor="tester")
-    return Command(tmp_path)
+    return Command(commands, "pipes", tmp_path / "pipes.csv", PIPES)
 
 
 def test_what_an_import_did_is_told_to_people_and_programs(command: Command) -> None:

@@ -17,6 +17,16 @@ from underfoot.reports import NO_SEQ, Reports
 SECOND = 1_000_000
 START = 1_780_000_000 * SECOND
 
+LAMP_OUT: dict[str, Any] = {
+    "rule_id": "lamp.out",
+    "kind": "mismatch",
+    "commanded": {"on": True},
+    "field": "current_a",
+    "rated": 0.5,
+    "looks": "below",
+    "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5, "samples": 3}],
+}
+
 
 @dataclass(frozen=True)
 class One:

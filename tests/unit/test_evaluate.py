@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alerts.judge.outcome import Transition
 from alerts.judge.transition import NORMAL
-from tests.unit.batches import SECOND, START, Bench, One, reports
+from tests.unit.batches import LAMP_OUT, SECOND, START, Bench, One, reports
 from tests.unit.cover_rules import GUARDED, LATE, OPEN, TILT, WATER, words
 from tests.unit.one_by_one import OneByOne
 from underfoot.alarms import Reason
@@ -168,15 +168,6 @@ FORECAST: dict[str, Any] = {
     "at_least_s": 60,
     "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5}, {"severity": "orange", "limit": 5, "samples": 2}],
 }
-MISMATCH: dict[str, Any] = {
-    "rule_id": "lamp.out",
-    "kind": "mismatch",
-    "commanded": {"on": True},
-    "field": "current_a",
-    "rated": 0.5,
-    "looks": "below",
-    "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5, "samples": 3}],
-}
 RISE: dict[str, Any] = {
     "rule_id": "lamp.leakage_rise",
     "kind": "level",
@@ -197,7 +188,7 @@ lamp_values = st.fixed_dictionaries(
 @settings(max_examples=150)
 @given(cut(lamp_values, [0.001, 10.0, 20.0, 30.0, 30.0, 40.0, 400.0]))
 def test_slopes_forecasts_and_mismatches_in_any_batches(batches: list[list[One]]) -> None:
-    rules = [RATE, FALL, FORECAST, MISMATCH, RISE]
+    rules = [RATE, FALL, FORECAST, LAMP_OUT, RISE]
     bench = Bench.of("lamp", *rules)
     bench.evaluator.baseline["current_a"][:] = [np.nan, 1.0, 0.0]
     bench.evaluator.baseline["leakage_ma"][:] = [np.nan, 1.0, 0.0]

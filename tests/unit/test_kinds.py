@@ -11,7 +11,7 @@ from alerts.judge.measures import Measuring
 from alerts.judge.outcome import RuleInForce, Transition, Variant
 from alerts.rules import RuleError, parse_rule, shipped_pack
 from alerts.rules.override import CITY, Override, Scope, overridden
-from tests.unit.batches import Bench, One
+from tests.unit.batches import LAMP_OUT, Bench, One
 from underfoot.alarms import Reason
 from underfoot.families import FAMILIES
 
@@ -35,15 +35,6 @@ OVERFLOW: dict[str, Any] = {
     "over_s": 420,
     "at_least_s": 120,
     "levels": [{"severity": "yellow", "limit": 30, "dead_band": 5}, {"severity": "orange", "limit": 15}],
-}
-OUT: dict[str, Any] = {
-    "rule_id": "lamp.out",
-    "kind": "mismatch",
-    "commanded": {"on": True},
-    "field": "current_a",
-    "rated": 0.5,
-    "looks": "below",
-    "levels": [{"severity": "yellow", "limit": 20, "dead_band": 5, "samples": 3}],
 }
 DEPTH: dict[str, Any] = {
     "rule_id": "road.ponding",
@@ -161,7 +152,7 @@ def lamp(at_s: float, on: bool | None, current_a: float | None) -> One:
 
 
 def test_lamp_that_is_on_and_draws_nothing() -> None:
-    bench = Bench.of("lamp", OUT)
+    bench = Bench.of("lamp", LAMP_OUT)
     assert [t.severity for t in bench.judge(lamp(0, True, 0.05), lamp(1, True, 0.05))] == [0], "pending"
     (raised,) = bench.judge(lamp(2, True, 0.05))
     assert (raised.severity, raised.proof["value"], raised.proof["limit"], raised.proof["unit"]) == (2, 10.0, 20.0, "%")
@@ -170,7 +161,7 @@ def test_lamp_that_is_on_and_draws_nothing() -> None:
 
 
 def test_what_is_rated_is_the_devices_own() -> None:
-    bench = Bench.of("lamp", OUT)
+    bench = Bench.of("lamp", LAMP_OUT)
     bench.evaluator.baseline["current_a"][0] = 0.2
     bench.judge(*(lamp(n, True, 0.05) for n in range(3)))
     assert bench.transitions == [], "a quarter of 0.2 A"
@@ -350,10 +341,10 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("cover", OVERFLOW | {"noise_per_min": 0}, "noise_per_min", "greater than 0"),
     ("cover", OVERFLOW | {"looks": "above"}, "looks", "above"),
     ("cover", OVERFLOW | {"levels": [{"severity": "red", "limit": -1}]}, "levels", "never negative"),
-    ("lamp", OUT | {"commanded": {}}, "commanded", "at least 1"),
-    ("lamp", OUT | {"commanded": {"on": 1}}, "commanded", "true or false"),
-    ("lamp", OUT | {"commanded": {"lit": True}}, "commanded", "has no field 'lit'"),
-    ("lamp", OUT | {"rated": 0}, "rated", "greater than 0"),
+    ("lamp", LAMP_OUT | {"commanded": {}}, "commanded", "at least 1"),
+    ("lamp", LAMP_OUT | {"commanded": {"on": 1}}, "commanded", "true or false"),
+    ("lamp", LAMP_OUT | {"commanded": {"lit": True}}, "commanded", "has no field 'lit'"),
+    ("lamp", LAMP_OUT | {"rated": 0}, "rated", "greater than 0"),
     ("road", DEPTH | {"worst_from": 90}, "worst_from", "against a baseline"),
     ("road", DEPTH | {"calm_s": 0}, "calm_s", "greater than 0"),
     ("pump", CODES | {"equals": []}, "equals", "at least 1"),
