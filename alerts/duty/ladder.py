@@ -36,9 +36,12 @@ class Turn:
 
 
 def waiting(since: datetime, changes: Iterable[tuple[datetime, int]], told: Collection[int] = ()) -> Waiting:
-    """From the record: `changes` are the times and severities of the episode, in order."""
+    """From the record: `changes` are the times and severities of the episode, in order.
+
+    Of several changes at one instant the last counts: a dip that lasted no time does not begin the ladder anew.
+    """
     at_least: dict[Severity, datetime] = {}
-    for at, now in changes:
+    for at, now in dict(changes).items():
         for severity in Severity:
             if now < severity:
                 at_least.pop(severity, None)

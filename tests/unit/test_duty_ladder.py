@@ -43,6 +43,8 @@ def shown(steps: Steps, changes: list[tuple[float, int]], told: tuple[int, ...] 
         # It gets better: what is over does not count, what still holds goes on.
         ([(0, 4), (3, 3)], [(1, 15), (2, 60)]),
         ([(0, 4), (3, 3), (10, 4)], [(1, 10), (2, 15), (3, 25)]),
+        # Better and worse again at one instant: nobody waits longer for that.
+        ([(0, 3), (5, 2), (5, 3)], [(1, 15), (2, 60)]),
     ],
 )
 def test_shipped_ladders(changes: list[tuple[float, int]], turns_come: list[tuple[int, float]]) -> None:
