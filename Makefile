@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt deploy/prerequisites.sh
 	@PYTHON=$(PYTHON) bash deploy/prerequisites.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,grafana]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,grafana,simulators]'
 	@touch $@
 
 rootfs: $(INSTALLED)
@@ -46,6 +46,6 @@ bench: setup ## a table and bench.json; ONLY=ingest runs one group
 constraints: ## resolve the newest versions of everything into constraints.txt
 	$(PYTHON) -m venv --clear .venv-constraints
 	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check hatchling editables
-	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,grafana]'
+	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,grafana,simulators]'
 	.venv-constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -r .venv-constraints

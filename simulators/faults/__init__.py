@@ -1,0 +1,1 @@
+"""Faults: whom a scenario strikes, and what a struck device, pipe or connection does."""

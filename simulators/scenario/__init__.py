@@ -1,0 +1,1 @@
+"""Scenarios: what a simulated city goes through, as readable YAML that is checked before anything runs."""

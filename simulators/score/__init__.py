@@ -1,0 +1,1 @@
+"""Score: alarms held against the truth of a run."""

@@ -1,0 +1,83 @@
+"""The truth of a run: what really happened in the simulated city, whatever its devices said. `score` holds alarms
+against it. Written as JSON beside the hydrographs of the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HazardKind = Literal[
+    "road_flooding",
+    "overflow",
+    "surcharge",
+    "blockage",
+    "pump_failed",
+    "forebay_high",
+    "heavy_rain",
+    "cover_open",
+    "cover_tilted",
+    "lamp_failed",
+    "leakage",
+    "silence",
+    "gateway_outage",
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrueHazard(_Strict):
+    """One thing that really happened at one place. Times are epoch milliseconds of event time; `ends_ms` None: it
+    still lasts when the run ends. `watched`: some device is there that could see it."""
+
+    hazard_id: str
+    kind: HazardKind
+    begins_ms: int
+    ends_ms: int | None
+    peak: float | None = None
+    """In the unit of the kind: cm on roads, m over the rim, fill ratio, mm/h, mA."""
+    peak_ms: int | None = None
+    severity: int = Field(0, ge=0, le=4)
+    """The worst that the true values are worth by the shipped limits; 0 where there is none."""
+    device_id: str = ""
+    asset_code: str = ""
+    node: str = ""
+    pipe_id: str = ""
+    gateway_id: str = ""
+    watched: bool = True
+
+
+class Lie(_Strict):
+    """A sensor whose values are not the truth, or that says nothing: what alarms of it are not to be believed."""
+
+    fault: str
+    device_id: str
+    begins_ms: int
+    ends_ms: int | None
+    fields: tuple[str, ...] = ()
+
+
+class Truth(_Strict):
+    scenario: str
+    seed: int
+    network: str
+    begins_ms: int
+    ends_ms: int
+    devices: int
+    hazards: tuple[TrueHazard, ...]
+    lies: tuple[Lie, ...]
+
+    @property
+    def device_days(self) -> float:
+        return self.devices * (self.ends_ms - self.begins_ms) / 86_400_000
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Truth:
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
