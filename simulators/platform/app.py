@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
 from simulators.platform.access import Access
 from simulators.platform.behaviour import Behaviour, Behaviours
-from simulators.platform.events import Events, answer
+from simulators.platform.cases import CaseState, NotPossibleError
+from simulators.platform.course import Course
+from simulators.platform.desk import Desk
+from simulators.platform.events import TAKEN, Events, answer
 from simulators.platform.records import Records, now_ms
 from simulators.platform.robot import INVALID_MESSAGE, Robots, errcode
 
@@ -31,6 +36,17 @@ class PlatformSettings:
     access: Access = field(default_factory=Access)
     robot_per_minute: int = 20
     seed: int = 1
+    course: Course = field(default_factory=lambda: Course(goes_on=False))
+
+
+class Act(BaseModel):
+    """A step that somebody takes by hand; `supervise` puts a case under 督办 and leaves its state."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: CaseState | Literal["supervise"]
+    by: str = "值班员"
+    note: str = ""
 
 
 class _Json(Response):
@@ -49,8 +65,16 @@ class _NoAnswer(Response):
 
 def create_app(settings: PlatformSettings | None = None) -> FastAPI:
     settings = settings or PlatformSettings()
-    app = FastAPI(title="一网统管 stand-in", description=__doc__, version="1")
     stand_in = _StandIn(settings)
+
+    @asynccontextmanager
+    async def at_work(_app: FastAPI) -> AsyncIterator[None]:
+        stand_in.desk.start()
+        yield
+        stand_in.desk.stop()
+        stand_in.records.close()
+
+    app = FastAPI(title="一网统管 stand-in", description=__doc__, version="1", lifespan=at_work)
 
     @app.post("/events", summary="Take an event (what a sink of channel `platform` posts to)")
     async def take_event(request: Request) -> Response:
@@ -91,6 +115,42 @@ def create_app(settings: PlatformSettings | None = None) -> FastAPI:
     def violations() -> Response:
         return _Json(stand_in.records.violations)
 
+    @app.get("/cases", summary="The cases, by platform number")
+    def cases(
+        state: CaseState | None = None,
+        push_id: Annotated[str | None, Query(description="Of its newest notice")] = None,
+        after: Annotated[str, Query(description="The platform_no that is known already")] = "",
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
+    ) -> Response:
+        return _Json(stand_in.desk.cases(state, push_id, after, limit))
+
+    @app.get("/cases/{platform_no}", summary="One case with its history")
+    def case(platform_no: str) -> Response:
+        try:
+            return _Json(stand_in.desk.case(platform_no))
+        except KeyError:
+            raise HTTPException(404, f"platform_no: {platform_no!r}: there is no such case") from None
+
+    @app.post("/cases/{platform_no}", summary="Take a step by hand")
+    def act(platform_no: str, act: Act) -> Response:
+        try:
+            if act.state == "supervise":
+                return _Json(stand_in.desk.supervise(platform_no))
+            return _Json(stand_in.desk.act(platform_no, act.state, act.by, act.note))
+        except KeyError:
+            raise HTTPException(404, f"platform_no: {platform_no!r}: there is no such case") from None
+        except NotPossibleError as error:
+            raise HTTPException(409, str(error)) from None
+
+    @app.get("/course", summary="How cases go now")
+    def course() -> Course:
+        return stand_in.desk.course
+
+    @app.post("/course", summary="Cases go by this from now on; its outages are counted from now")
+    def follow(course: Course) -> Course:
+        stand_in.desk.follow(course)
+        return course
+
     @app.get("/stats", summary="Counts")
     def stats() -> Response:
         return _Json(stand_in.stats())
@@ -116,6 +176,8 @@ class _StandIn:
         self.behaviours = Behaviours(settings.seed)
         self.records = Records(settings.record)
         self.events = Events(self.records)
+        self.desk = Desk(self.records, self.behaviours, settings.course, settings.seed)
+        self.desk.restore(self.records.earlier)
         self.robots = Robots(self.records, settings.robot_per_minute)
         self.requests = 0
         self.first_event_ms: float | None = None
@@ -138,6 +200,8 @@ class _StandIn:
             self.records.add("event", "not_let_in", received_ms, detail=why_not, push_id=push_id, body=body)
             return _Json(answer(401, why_not), 401)
         status, said = self.events.take(body, push_id, received_ms)
+        if said["message"] == TAKEN:
+            self.desk.told(said["data"]["platform_no"], body, received_ms)
         self.first_event_ms = self.first_event_ms or received_ms
         self.last_event_ms = received_ms
         return await self._lose(told, request) if told is not None else _Json(said, status)
@@ -183,6 +247,7 @@ class _StandIn:
             "events": len(self.events.platform_nos),
             "open_events": self.events.open_events,
             "violations": len(self.records.violations),
+            "cases": self.desk.counts(),
             "outcomes": dict(sorted(self.records.counts.items())),
             "first_event_ms": self.first_event_ms,
             "last_event_ms": self.last_event_ms,

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from simulators.platform.records import Record, Records
 
 Envelope = dict[str, Any]
+TAKEN = "success"
+"""The message of an answer to what is new."""
 
 
 class PlatformEvent(BaseModel):
@@ -86,7 +88,7 @@ class Events:
         platform_no = self._number(event)
         self._digests[event.push_id] = (digest, platform_no)
         self.records.add("event", "accepted", received_ms, push_id=event.push_id, platform_no=platform_no, body=body)
-        return 200, answer(0, "success", platform_no)
+        return 200, answer(0, TAKEN, platform_no)
 
     def _refuse(
         self, status: int, why: str, detail: str, body: dict[str, Any], received_ms: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ class Records:
         self.all: list[Record] = []
         self.violations: list[Record] = []
         self.counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         self.earlier: list[Record] = []
         """What the file held when it was opened: a platform that is started again still knows its events."""
@@ -28,12 +30,20 @@ class Records:
             self._keep(record)
 
     def add(self, kind: str, outcome: str, received_ms: float, **what: Any) -> None:
-        """`kind` is event, robot or violation; `received_ms` when its request had come in (epoch milliseconds)."""
-        record = {"no": len(self.all) + 1, "received_ms": received_ms, "kind": kind, "outcome": outcome, **what}
-        self._keep(record)
-        if self._file is not None:
-            self._file.write(orjson.dumps(record) + b"\n")
-            self._file.flush()
+        """`kind` is event, robot, case, callback or violation; `received_ms` when its request had come in
+        (epoch milliseconds)."""
+        with self._lock:
+            record = {"no": len(self.all) + 1, "received_ms": received_ms, "kind": kind, "outcome": outcome, **what}
+            self._keep(record)
+            if self._file is not None:
+                self._file.write(orjson.dumps(record) + b"\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def violation(self, why: str, received_ms: float, detail: str, body: object) -> None:
         """Something that must not have come; it is recorded beside what became of the request."""
