@@ -14,6 +14,7 @@ from alerts.deliver.cli import commands as delivery_commands
 from alerts.deliver.dispatch import Dispatcher
 from alerts.rulebook.cli import commands as rules_commands
 from alerts.timers import run_timers
+from underfoot.audit.log import note_settings
 from underfoot.settings import Settings, load
 from underfoot.storage.connect import connect
 from underfoot.storage.statements import statement
@@ -51,6 +52,7 @@ def _work_under_lock(settings: Settings, stop: threading.Event) -> None:
             if stop.wait(0.5):
                 return
         epoch = take_over(lock)
+        note_settings(lock, "alerts", settings)
         over = threading.Event()
         threads = [
             threading.Thread(target=run_timers, args=(settings, over), name="timers"),

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from alerts.deliver.breaker import LONGEST_BACKOFF_S
+from underfoot.clock import CLOCK
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 _PURGE_EVERY_S = 60.0
 _PURGED_TOGETHER = 2000
 _NOT_A_STEP_S = 2.0
+_LEAST_PAUSE_S = 0.05
 
 
 def run_timers(settings: Settings, stop: threading.Event) -> None:
@@ -47,7 +49,7 @@ def _watch(connection: Connection, settings: Settings, stop: threading.Event) ->
         if time.monotonic() >= purge_at:
             more = purge_inbox(connection, timedelta(hours=settings.inbox_keep_h)) == _PURGED_TOGETHER
             purge_at = time.monotonic() + (0 if more else _PURGE_EVERY_S)
-        stop.wait(settings.timer_interval_s)
+        stop.wait(CLOCK.machine_s(settings.timer_interval_s, _LEAST_PAUSE_S))
 
 
 def mind_the_clock(connection: Connection, ahead_s: float, lease_s: float) -> float:

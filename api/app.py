@@ -20,6 +20,7 @@ from api.routers import (
     alarms,
     areas,
     assets,
+    audit,
     backtests,
     books,
     broker,
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         credentials,
         broker,
         books,
+        audit,
         keys,
     ):
         app.include_router(noun.router)

@@ -6,8 +6,11 @@ import json
 import logging
 import re
 import signal
+import threading
+import time
 from typing import Annotated, Any
 
+import psycopg
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +19,12 @@ from rich.text import Text
 from api import keys
 from api.keys import KeyExistsError, UnknownKeyError
 from api.roles import Role
-from underfoot.settings import load
+from underfoot.audit.log import note_settings
+from underfoot.settings import Settings, load
+from underfoot.storage.connect import connect
 from underfoot.terminal import actor, connect_migrated
 
+log = logging.getLogger(__name__)
 out = Console()
 err = Console(stderr=True)
 
@@ -26,6 +32,7 @@ commands = typer.Typer()
 keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
 commands.add_typer(keys_commands, name="keys")
 
+_NOTED_AGAIN_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -49,7 +56,21 @@ def api(
 
     # At SIGTERM uvicorn ends its calls and raises the signal again for whoever had it before: here, an orderly end.
     signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_note_settings, args=(settings,), name="settings", daemon=True).start()
     http_server(application, settings.api_host, settings.api_port).run()
+
+
+def _note_settings(settings: Settings) -> None:
+    """Enter in the audit log by what this process goes, as soon as the database is there: we serve without it, too."""
+    while True:
+        try:
+            with connect(settings.require_database(), "api-settings") as connection:
+                note_settings(connection, "api", settings)
+        except psycopg.Error as error:
+            log.warning("api: its settings are not in the audit log yet: %s", str(error).strip())
+            time.sleep(_NOTED_AGAIN_S)
+        else:
+            return
 
 
 @keys_commands.command("create")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
 
@@ -21,6 +20,7 @@ from api.parameters import CITY_ZONE
 from api.rows import Row, fetch_all
 from underfoot import metrics
 from underfoot.alarms import Severity
+from underfoot.clock import CLOCK
 from underfoot.metrics import Metric
 from underfoot.quarantine import Selection, counts
 from underfoot.storage.connect import Connection
@@ -126,8 +126,8 @@ def _health(connection: Connection) -> Iterator[Family]:
         yield _gauge(metrics.ALARM_HEALTH, shown)
         judged = [((figure.name,), int(figure.kept)) for figure in figures if figure.kept is not None]
         yield _gauge(metrics.ALARM_HEALTH_KEPT, judged)
-        yield _gauge(metrics.ALARM_HEALTH_AGE_S, [((), max((datetime.now(UTC) - at).total_seconds(), 0.0))])
-    today = datetime.now(CITY_ZONE).date()
+        yield _gauge(metrics.ALARM_HEALTH_AGE_S, [((), max((CLOCK.now() - at).total_seconds(), 0.0))])
+    today = CLOCK.now().astimezone(CITY_ZONE).date()
     yield _gauge(metrics.CALENDAR_KNOWN_DAYS, [((), known_days(load_calendar(connection), today, _LOOK_AHEAD_DAYS))])
     turns = fetch_all(connection, "api_metrics.escalated", {})
     yield _gauge(metrics.ESCALATED, [((str(row["level"]),), row["turns"]) for row in turns])

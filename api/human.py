@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
@@ -17,6 +17,7 @@ from api.models.actions import Act, Judging, Shelving
 from api.parameters import rfc3339
 from api.problems import invalid
 from api.rows import Row, audit, fetch_all, fetch_one
+from underfoot.clock import CLOCK
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -66,7 +67,7 @@ def until_when(wanted: Shelving, now: datetime, settings: Settings) -> datetime:
 
 def act(connection: Connection, episode_keys: Iterable[int], wanted: Act, caller: Caller, settings: Settings) -> Acted:
     """Do it to each of these episodes, and audit what changed. Again is the same as once."""
-    keys, actor, now = list(episode_keys), caller.name, datetime.now(UTC)
+    keys, actor, now = list(episode_keys), caller.name, CLOCK.now()
     detail: dict[str, object] = {"note": wanted.note} if wanted.note else {}
     match wanted.action:
         case "acknowledge":
@@ -120,7 +121,7 @@ def _audit_all(connection: Connection, done: Done, caller: Caller, action: str, 
 def confirm(connection: Connection, episode_key: int, caller: Caller, wanted: Judging) -> Row | None:
     """Keep what people found of an episode, open or over; None where there is none. Again is the same as once."""
     confirmed = None if wanted.verdict is None else wanted.verdict == "real"
-    params = {"episode_key": episode_key, "confirmed": confirmed, "actor": caller.name, "at": datetime.now(UTC)}
+    params = {"episode_key": episode_key, "confirmed": confirmed, "actor": caller.name, "at": CLOCK.now()}
     changed = fetch_one(connection, "human.confirm", params)
     if changed is not None:
         detail = {**changed, "verdict": wanted.verdict} | ({"note": wanted.note} if wanted.note else {})

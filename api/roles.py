@@ -118,6 +118,7 @@ NEEDED: dict[tuple[str, str], Needed] = {
     ("DELETE", f"{V1}/credentials/{{kind}}/{{name}}"): Role.administrator,
     ("POST", f"{V1}/broker/authenticate"): Role.broker,
     ("POST", f"{V1}/broker/authorize"): Role.broker,
+    ("GET", f"{V1}/audit"): Role.administrator,
     ("GET", f"{V1}/keys"): Role.administrator,
     ("POST", f"{V1}/keys"): Role.administrator,
     ("DELETE", f"{V1}/keys/{{name}}"): Role.administrator,

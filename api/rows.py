@@ -7,8 +7,8 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
+from underfoot.audit.log import enter
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -45,7 +45,4 @@ def one_page(rows: list[Row], limit: int, issue_cursor: Callable[[Row], str]) ->
 
 def audit(connection: Connection, actor: str, action: str, subject: str, **detail: object) -> None:
     """Append to the audit log; it is committed with what it tells of."""
-    connection.execute(
-        statement("ledger.audit"),
-        {"actor": actor, "action": action, "subject": subject, "detail": Jsonb(detail)},
-    )
+    enter(connection, actor, action, subject, detail)

@@ -123,7 +123,10 @@ def _measured(rule: JudgedRule) -> str:
             return f"最近 {duration(rule.over_s)}内{label}每 {duration(rule.per_s)}的变化"
         case ForecastRule():
             way = "涨到" if rule.by == "rising" else "落到"
-            return f"按最近 {duration(rule.over_s)}的趋势，{label}{way} {with_unit(rule.to, rule.column.unit)} 所余时间"
+            to = with_unit(rule.to, rule.column.unit)
+            to = f"井口（台账无井口标高时为 {to}）" if rule.to_rim else to
+            since = "" if rule.beyond is None else f"（自 {with_unit(rule.beyond, rule.column.unit)} 起）"
+            return f"按最近 {duration(rule.over_s)}的趋势，{label}{way} {to} 所余时间{since}"
         case MismatchRule():
             rated = with_unit(rule.rated, rule.column.unit)
             return f"{label}为额定值的百分比（台账无额定值时按 {rated}）"
@@ -132,6 +135,8 @@ def _measured(rule: JudgedRule) -> str:
                 label += "高出基准值" if rule.against_baseline == "rise" else "与基准值之差"
             if rule.sum_over_s is not None:
                 label += f" {duration(rule.sum_over_s)}累计"
+            if rule.mean_over_s is not None:
+                label += f" {duration(rule.mean_over_s)}平均"
     return label
 
 

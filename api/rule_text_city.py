@@ -10,6 +10,7 @@ from alerts.rules import (
     GatewayOutageRule,
     HealthRule,
     Level,
+    OverloadRule,
     Rule,
     StormRule,
     StuckRule,
@@ -49,6 +50,8 @@ def city_text(rule: Rule) -> str:
             )
         case BlockageRule():
             return _blockage(rule)
+        case OverloadRule():
+            return _overload(rule)
         case StormRule():
             alone = ["红色告警", *dict.fromkeys(group.short for group in rule.groups if group.alone)]
             return (
@@ -166,6 +169,17 @@ def _blockage(rule: BlockageRule) -> str:
         f" {duration(rule.on_delay_s)}、至少 {rule.samples} 次判断 → {severity(rule.severity)}，指明疑似管段；"
         "其间受其影响的高水位告警由本告警说明。"
         f"{_cleared(rule.off_delay_s, rule.off_samples)}。"
+    )
+
+
+def _overload(rule: OverloadRule) -> str:
+    params = rule.params
+    levels = "，".join(f"≤ {number(level.limit)} 分钟 {severity(level.severity)}" for level in rule.levels)
+    return (
+        f"由管网液位与近 {duration(params.gathers_s)}雨量推算每处雨水管能承受的雨强；雨强达其 {percent(params.within)}"
+        f"且仍在增强时，按此趋势估算同一汇水区 {percent(params.share)}（不少于 {params.at_least} 处）监测点"
+        "满负荷还有几分钟："
+        f"{levels}。{_cleared(rule.off_delay_s, rule.off_samples)}。"
     )
 
 

@@ -22,6 +22,7 @@ from deploy.errors import StackError
 from deploy.grafana_cli import commands as grafana_commands
 from deploy.rootfs import Say
 from deploy.stack import ServerName
+from deploy.trial_cli import commands as trial_commands
 from underfoot.brokers import Brokers
 from underfoot.settings import Settings, load, origins
 from underfoot.storage.migrate import migrate
@@ -36,6 +37,7 @@ _one_server = typer.Typer(
 commands.add_typer(_one_server, name="stack", hidden=True)
 commands.add_typer(grafana_commands)
 commands.add_typer(demo_commands)
+commands.add_typer(trial_commands)
 commands.add_typer(broker_commands)
 
 _URL_OF: dict[ServerName, str] = {"postgres": "database_url", "mosquitto": "mqtt_url"}

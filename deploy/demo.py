@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,7 @@ from deploy.demo_scene import Watcher
 from deploy.demo_setup import Installation, Options, prepare, start_calm, start_processes, start_storm
 from deploy.demo_verdict import Episode, Evidence, Owed, judge
 from deploy.demo_view import Stage, View
-from deploy.errors import StackError
-from deploy.locks import exclusive, held
-from deploy.rootfs import Say
+from deploy.fresh import saying, undoing
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -42,23 +40,14 @@ _TAIL_S = 30
 def demo(options: Options, console: Console) -> int:
     """Play it. 0: all was as it must be; 1: it was not; 130 or 143: somebody ended it before there was a verdict."""
     home = load().home / "demo"
-    with Signals() as signals, _alone(home):
-        undo = ExitStack()
-        try:
-            try:
-                return play(home, options, console, signals, undo)
-            finally:
-                with signals.held():
-                    undo.close()
-        except Interrupted as interruption:
-            return interruption.exit_code
+    return undoing(home, "演示", lambda signals, undo: play(home, options, console, signals, undo))
 
 
 def play(home: Path, options: Options, console: Console, signals: Signals, undo: ExitStack) -> int:
     """One demo from empty servers to the verdict; `undo` learns how each thing is ended."""
     undo.callback(stack.down, home)
     undo.callback(lambda: console.print("正在停止 · stopping …", style="dim", highlight=False))
-    with _saying(console) as say:
+    with saying(console) as say:
         installation = prepare(home, options, say)
         children = Children(signals, logs=home / "logs", folder=home, environment=installation.environment)
         undo.callback(children.end)
@@ -150,23 +139,3 @@ def _announce(console: Console, installation: Installation) -> None:
     example = f"curl -H 'Authorization: Bearer {installation.key}' {installation.api_url}/api/v1/alarms"
     console.print(Text(example, style="dim"), soft_wrap=True)
     console.print(Text(f"日志 logs  {installation.home / 'logs'}"), soft_wrap=True)
-
-
-@contextmanager
-def _saying(console: Console) -> Iterator[Say]:
-    if not console.is_terminal:
-        yield lambda text: console.print(Text(f"{text} …"), soft_wrap=True)
-        return
-    with console.status("…") as spinner:
-        yield lambda text: spinner.update(Text(f"{text} …"))
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    lock = home / "demo.lock"
-    if held(lock):
-        raise StackError(
-            f"此处已有演示在运行 · a demo is already playing in {home}; end it first, or set UNDERFOOT_HOME"
-        )
-    with exclusive(lock, patience=1):
-        yield

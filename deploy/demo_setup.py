@@ -1,28 +1,22 @@
 """Prepares the stage of `underfoot demo`: servers, a fresh database, a city, a key, sinks, and the processes at work.
 
-A demo plays on servers of its own, in `UNDERFOOT_HOME/demo`: a real installation on this machine never sees its
-reports, and its books begin at nothing. Only the API's port and the servers' programs come from the settings.
+A demo plays on servers of its own (deploy/fresh.py), in `UNDERFOOT_HOME/demo`. Only the API's port comes from the
+settings.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import secrets
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-
-import httpx
-import psycopg
-from psycopg import sql
+from urllib.parse import urlsplit
 
 from alerts.deliver.sinks import Sink, add
 from api.keys import create
 from api.roles import Role
-from deploy import stack
 from deploy.children import Child, Children
+from deploy.fresh import READY_WITHIN_S, Fresh, answers, caught_up, fresh_servers
 from deploy.ports import any_free, refusal
 from deploy.rootfs import Say
 from simulators.city import City
@@ -31,7 +25,6 @@ from underfoot.alarms import Severity
 from underfoot.ledger.importer import import_ledger
 from underfoot.settings import Settings, load, origins
 from underfoot.storage.connect import Connection, connect
-from underfoot.storage.migrate import migrate
 from underfoot.storage.statements import statement
 
 DATABASE = "underfoot_demo"
@@ -44,9 +37,6 @@ _HOURLY_COVER_S = 3600
 _SILENCE_SHOWN = 0.3
 """Covers that report hourly in life are expected so often in a demo (fraction of the storm): then the silence of one is
 noticed within it."""
-
-_READY_WITHIN_S = 60
-
 
 STORM_S = 300.0
 
@@ -65,12 +55,9 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Installation:
+class Installation(Fresh):
     """One demo's: where everything is."""
 
-    home: Path
-    database_url: str
-    mqtt_url: str
     api_url: str
     platform_url: str
     ledger: Path
@@ -82,59 +69,42 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its processes are told: nothing that is set for another installation."""
-        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("UNDERFOOT_")}
-        return inherited | {
-            "UNDERFOOT_HOME": str(self.home),
-            "UNDERFOOT_DATABASE_URL": self.database_url,
-            "UNDERFOOT_MQTT_URL": self.mqtt_url,
-            "UNDERFOOT_API_PORT": str(urlsplit(self.api_url).port),
-            # Minutes stand for hours here: what is looked at every 10 s in life is looked at every second.
-            "UNDERFOOT_PROBE_INTERVAL_S": "1",
-        }
+        return super().environment | {"UNDERFOOT_API_PORT": str(urlsplit(self.api_url).port)}
 
 
 def prepare(home: Path, options: Options, say: Say) -> Installation:
     """Everything up to the processes."""
-    settings = load()
-    say("启动 TimescaleDB 与消息代理 · starting TimescaleDB and the broker")
-    stack.down(home)
-    stack.stop(home, "mosquitto", forget_sessions=True)  # nothing queued for an earlier demo
-    ports = stack.Ports(any_free(), any_free())
-    started = stack.up(home, ports, ready_rootfs=settings.rootfs, say=say)
-    say("新建数据库 · a fresh database")
-    database_url = _fresh_database(started["database_url"])
-    migrate(database_url)
-    api_url = f"http://127.0.0.1:{_api_port(settings)}"
+    fresh = fresh_servers(home, DATABASE, say)
+    api_url = f"http://127.0.0.1:{_api_port(load())}"
     platform_url = f"http://127.0.0.1:{_free(PLATFORM_PORT)}"
     say("导入示范城市 · importing the demo city")
     ledger = home / "city.csv"
     City(DEVICES, options.seed, pace=_pace(options)).write(ledger, with_area_names=True)
-    with connect(database_url, "demo") as connection:
+    with connect(fresh.database_url, "demo") as connection:
         actor = terminal.actor()
         import_ledger(connection, ledger, actor=actor)
         key = create(connection, "demo", Role.operator, actor).secret
         _add_sinks(connection, platform_url, actor)
-    return Installation(home, database_url, started["mqtt_url"], api_url, platform_url, ledger, key)
+    return Installation(home, fresh.database_url, fresh.mqtt_url, api_url, platform_url, ledger, key)
 
 
 def start_processes(installation: Installation, children: Children, say: Say) -> None:
     """Start what makes up Underfoot, and the platform's stand-in; return when all of it is at work."""
     say("启动接入、告警、接口与平台 · starting ingest, alerts, API and the stand-in platform")
-    children.start("platform", "platform", "--port", str(urlsplit(installation.platform_url).port))
+    children.start("platform", "standin", "--port", str(urlsplit(installation.platform_url).port))
     children.start("ingest", "ingest")
     children.start("alerts", "alerts")
     children.start("api", "api")
     with connect(installation.database_url, "demo", autocommit=True) as connection:
-        children.until(lambda: _caught_up(connection), "ingest", _READY_WITHIN_S)
-    children.until(lambda: _answers(f"{installation.platform_url}/healthz"), "platform", _READY_WITHIN_S)
-    children.until(lambda: _answers(f"{installation.api_url}/readyz"), "api", _READY_WITHIN_S)
+        children.until(lambda: caught_up(connection), "ingest", READY_WITHIN_S)
+    children.until(lambda: answers(f"{installation.platform_url}/healthz"), "platform", READY_WITHIN_S)
+    children.until(lambda: answers(f"{installation.api_url}/readyz"), "api", READY_WITHIN_S)
 
 
 def start_storm(installation: Installation, children: Children, options: Options) -> Child:
     """The fleet through the storm. It leaves its own count in `fleet_summary`."""
     arguments = [
-        *("simulate", "--ledger", str(installation.ledger), "--scenario", "evening-storm"),
+        *("simulate", "rehearsal", "--ledger", str(installation.ledger), "--scenario", "rehearsal"),
         *("--seconds", str(options.storm_s), "--rate", str(options.rate), "--seed", str(options.seed)),
         *(word for what in MISBEHAVIOUR for word in ("--misbehave", what)),
         *("--summary", str(installation.fleet_summary)),
@@ -145,22 +115,10 @@ def start_storm(installation: Installation, children: Children, options: Options
 def start_calm(installation: Installation, children: Children, options: Options) -> Child:
     """The same fleet with nothing happening to it, for as long as anybody looks."""
     arguments = [
-        *("simulate", "--ledger", str(installation.ledger), "--scenario", "quiet"),
+        *("simulate", "rehearsal", "--ledger", str(installation.ledger), "--scenario", "quiet"),
         *("--seconds", str(10 * 86_400), "--rate", str(options.rate), "--seed", str(options.seed)),
     ]
     return children.start("calm", *arguments)
-
-
-def _fresh_database(server_url: str) -> str:
-    with psycopg.connect(_in_database(server_url, "postgres"), autocommit=True) as connection:
-        name = sql.Identifier(DATABASE)
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    return _in_database(server_url, DATABASE)
-
-
-def _in_database(url: str, database: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
 def _pace(options: Options) -> float:
@@ -185,16 +143,3 @@ def _api_port(settings: Settings) -> int:
 
 def _free(port: int) -> int:
     return port if refusal(port) is None else any_free()
-
-
-def _caught_up(connection: Connection) -> bool:
-    row = connection.execute(statement("demo.shards")).fetchone()
-    return bool(row and row[0])
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).is_success
-    except httpx.TransportError:
-        time.sleep(0.05)
-        return False

@@ -49,8 +49,8 @@ class Owed:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that the verdict is drawn from. `fleet` is the summary that `underfoot simulate` wrote; `records` is
-    what the platform says has come; `case_rules` are the rules whose alarms are cases there."""
+    """Everything that the verdict is drawn from. `fleet` is the summary that `underfoot simulate rehearsal` wrote;
+    `records` is what the platform says has come; `case_rules` are the rules whose alarms are cases there."""
 
     fleet: Mapping[str, Any]
     books: Books

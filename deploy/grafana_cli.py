@@ -22,6 +22,7 @@ from deploy.grafana.provision import (
 )
 from deploy.grafana.push import PushError, push
 from underfoot.settings import load
+from underfoot.terminal import actor
 
 out = Console()
 err = Console(stderr=True)
@@ -44,7 +45,7 @@ def reader_command(
     Grafana reaches it.
     """
     try:
-        url = let_reader_in(load().require_database())
+        url = let_reader_in(load().require_database(), actor=actor())
     except ReaderError as error:
         err.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -23,6 +22,7 @@ from ingest.codecs.table import Codecs
 from ingest.codecs.trial import outcome
 from ingest.codecs.yaml_file import read_mapping
 from underfoot.city_time import CITY_ZONE, read_moment
+from underfoot.clock import CLOCK
 from underfoot.families import FAMILIES
 from underfoot.plain_yaml import write_yaml
 from underfoot.reports import microseconds
@@ -225,7 +225,7 @@ _LIKE = {
 
 def _received(text: str | None) -> int:
     try:
-        return time.time_ns() // 1000 if text is None else microseconds(read_moment(text))
+        return CLOCK.now_us() if text is None else microseconds(read_moment(text))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--received") from None
 

@@ -1,23 +1,24 @@
 """Flood: a device that sends far more than any sensor does is held to its allowance, so that others are not harmed.
 
-An allowance is a token bucket a device, on the monotonic clock: a backlog of days passes, a device gone mad does not.
-What is over it goes to quarantine (and, of that, only as much as the budget grants); what its device says within it is
-judged as ever, so a hazard is still seen.
+An allowance is a token bucket a device, by seconds as they pass (no clock that anybody can set): a backlog of days
+passes, a device gone mad does not. What is over it goes to quarantine, of that only as much as the budget grants; what
+its device says within it is judged as ever, so a hazard is still seen.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from underfoot.clock import CLOCK
+
 
 class Allowance:
     """By slot, how many reports a device may still send now: `burst` at most, `rate_per_s` more each second."""
 
-    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float] = CLOCK.passed_s) -> None:
         self._rate_per_s = rate_per_s
         self._burst = float(burst)
         self._clock = clock
@@ -50,7 +51,7 @@ class Allowance:
 class Flooding:
     """The devices that are over their allowance now, each until it has kept to it for a while."""
 
-    def __init__(self, over_after_s: float = 600.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, over_after_s: float = 600.0, clock: Callable[[], float] = CLOCK.passed_s) -> None:
         self._over_after_s = over_after_s
         self._clock = clock
         self._seen_at: dict[int, float] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from alerts.judge.evaluate import Evaluator
 from alerts.judge.outcome import Outcome, Transition
 from alerts.record.failing import FAILING, rule_failures
-from alerts.record.flaps import record_flapping
+from alerts.record.flaps import of_devices, record_flapping
 from alerts.record.locked import ENGINE
 from alerts.record.recorder import Recorder, put_conditions
 from ingest.tenure import Tenure
@@ -35,6 +35,9 @@ def record_judged(
             CLOCK.now_us(),
         )
         tenure.failing = (tenure.failing | outcome.failing.keys()) - outcome.working
-    Recorder(tenure.connection).record([*transitions, *failures], actor)
-    record_flapping(tenure.connection, judged)
-    put_conditions(tenure.connection, tenure.shard, judged)
+    changed, flapping = [*transitions, *failures], of_devices(judged)
+    if changed or flapping or any(outcome.states for _, outcome in judged):
+        with tenure.connection.pipeline():  # what needs no answer waits for none
+            Recorder(tenure.connection).record(changed, actor)
+            record_flapping(tenure.connection, flapping)
+            put_conditions(tenure.connection, tenure.shard, judged)

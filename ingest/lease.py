@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 import psycopg
 
 from ingest.division import Division, read_division
+from underfoot.audit.log import note_settings
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -151,6 +152,7 @@ class Lease:
     """Keeps this process's row beating and looks at the others', in a thread and on a connection of its own."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._url = settings.require_database()
         self._may_hold = None if settings.shards is None else sorted(set(settings.shards))
         self._beat_s = beat_interval_s(settings.takeover_after_s)
@@ -192,6 +194,7 @@ class Lease:
                 with connect(self._url, "worker", autocommit=True) as connection:
                     self._answered_at = time.monotonic()
                     self._connection = connection
+                    note_settings(connection, "ingest", self._settings)
                     self._serve(connection)
             except psycopg.Error as error:
                 log.warning("worker %d: %s", self.worker_key, str(error).strip())

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from alerts.judge.measures import AT_RIM
 from alerts.judge.slopes import INTERVALS_WITHOUT
 from alerts.judge.turns import Arrived, in_turn
 from alerts.record.failing import FAILING, failing_now, rule_failures
 from alerts.record.flaps import end_forgotten
 from alerts.record.recorder import Recorder
+from alerts.rules.level import PARTS
 from alerts.rules.override import Scope
 from ingest import hindsight
 from ingest.conditions import load_conditions, load_open
@@ -113,7 +115,7 @@ class LedgerView:
             if not len(devices):
                 continue
             for name, values in devices.evaluator.baseline.items():
-                query = sql.SQL(statement("registry.baselines"))
+                query = sql.SQL(statement("registry.fills_at_rim" if name == AT_RIM else "registry.baselines"))
                 self._put(connection, query, params | {"family": family, "field": name}, values)
             for name, values in devices.from_ledger.items():
                 words = [{"word": word, "number": no} for word, no in devices.family.column[name].choices.items()]
@@ -157,6 +159,7 @@ def load_state(tenure: Tenure) -> None:
     """Everything, within the caller's transaction. What belongs to a withdrawn rule is ended in it."""
     _load_newest(tenure)
     _load_windows(tenure)
+    _load_means(tenure)
     _load_slopes(tenure)
     load_conditions(tenure)
     load_open(tenure)
@@ -198,6 +201,23 @@ def _load_windows(tenure: Tenure) -> None:
             params = {"shard": tenure.shard, "span": timedelta(microseconds=sums.longest_us)}
             for device_key, ts, amount in tenure.connection.execute(query, params):
                 sums.windows.setdefault(tenure.device(device_key).slot, []).append((microseconds(ts), amount))
+
+
+def _load_means(tenure: Tenure) -> None:
+    """Their parts, added up by the database."""
+    for devices in tenure.registry.families.values():
+        for means in devices.evaluator.measures.means.values() if len(devices) else ():
+            query = sql.SQL(statement("registry.recent_parts")).format(
+                table=sql.Identifier(devices.family.table),
+                latest=sql.Identifier(devices.family.latest_table),
+                field=sql.Identifier(means.field),
+            )
+            params = {"shard": tenure.shard, "part_us": means.part_us, "parts": PARTS}
+            found = columns_of(
+                tenure.connection, query, params, device_key="int4", part="int8", total="float8", reports="int8"
+            )
+            slots = tenure.registry.slots_of(found["device_key"])[1].astype(np.int64)
+            means.add(slots, found["part"], found["total"], found["reports"])
 
 
 def _load_slopes(tenure: Tenure) -> None:

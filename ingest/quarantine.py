@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from ingest.decode import Rejected
+from underfoot.clock import CLOCK
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -42,7 +42,7 @@ class Budget:
     However long a flood lasts, at least one example a minute is granted.
     """
 
-    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float] = CLOCK.passed_s) -> None:
         self._rate = rate_per_s
         self._burst = float(burst)
         self._clock = clock

@@ -42,6 +42,9 @@ from underfoot.topics import is_probe, probe_topics, shard_filter
 log = logging.getLogger(__name__)
 
 _LOOK_AROUND_S = 1.0
+_WAIT_S = 0.25
+_LEAST_PAUSE_S = 0.1
+"""In lapsed time we look more often, but not all the time."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +111,17 @@ class Worker:
         self._session.start()
         try:
             while not stop.is_set():
-                arrivals, understood = self._ahead or (self._take(settings.batch_linger_ms / 1000, 0.25), None)
+                arrivals, understood = self._ahead or (
+                    self._take(settings.batch_linger_ms / 1000, _paced(_WAIT_S)),
+                    None,
+                )
                 self._ahead = None
                 if self._lost:
                     raise TenureLostError(self._lost[0])
                 now = time.monotonic()
                 if settings.redelivery_s and len(arrivals) + self._session.waiting > settings.in_flight // 4:
                     self._hold_probes()
-                look_around = self._look_around.is_set() or now - self._looked_at > _LOOK_AROUND_S
+                look_around = self._look_around.is_set() or now - self._looked_at > _paced(_LOOK_AROUND_S)
                 if arrivals or look_around:
                     self._look_around.clear()
                     if look_around:
@@ -283,7 +289,7 @@ class Worker:
         if sent == before:
             return
         now_us = CLOCK.now_us()
-        params = {"shard": tenure.shard, "sent_at": moment(sent), "delay_ms": (now_us - sent) / 1000}
+        params = {"shard": tenure.shard, "sent_at": moment(sent), "delay_ms": (now_us - sent) / 1000 / CLOCK.speed}
         tenure.connection.execute(statement("shard.caught_up"), params)
         tenure.caught_up_us = max(tenure.caught_up_us, sent)
         if tenure.session_alarm_open:
@@ -365,7 +371,7 @@ class Worker:
             devices.evaluator.waits_for_silence for devices in self._tenure.registry.families.values()
         )
         interval = min(self._settings.probe_interval_s, 1.0) if waiting else self._settings.probe_interval_s
-        if self._session.online and now >= self._probe_from and now - self._probed_at >= interval:
+        if self._session.online and now >= self._probe_from and now - self._probed_at >= _paced(interval):
             self._probed_at = now
             payload = orjson.dumps({"sent_us": CLOCK.now_us(), "mark": self._probe_mark})
             for topic in self._proven_us:
@@ -409,6 +415,10 @@ class Worker:
         if channels:
             self._look_around.set()
             self._session.poke()
+
+
+def _paced(ours_s: float) -> float:
+    return CLOCK.machine_s(ours_s, _LEAST_PAUSE_S)
 
 
 def _without_probes(arrivals: Sequence[Arrival]) -> list[Arrival]:

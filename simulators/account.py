@@ -1,7 +1,8 @@
 """The fleet's own books: what it sent, counted exactly. A message counts as sent once the broker has acknowledged it.
 
 Distinct is by topic and bytes: what the path must hold once. A repeat is what was sent on purpose a second time; a
-redelivery is what went out again because its connection was lost, which the broker may or may not have twice.
+redelivery is what went out again because its connection was lost, which the broker may or may not have twice. What has
+no time of its own is another report each time that it is said, and only a repeat where it is meant as one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Account:
     redelivered_messages: int = 0
     by_kind: Counter[str] = field(default_factory=Counter)
     by_device: Counter[str] = field(default_factory=Counter)
+    stored_by_device: Counter[str] = field(default_factory=Counter)
+    """Of `by_device`, what the path must store."""
     puback_s: array[float] = field(default_factory=lambda: array("f"))
     """From a message's first writing to the broker's acknowledgement."""
     _seen: set[bytes] = field(default_factory=set)
@@ -50,8 +53,9 @@ class Account:
 
     def _count(self, message: Message) -> None:
         self.messages += 1
+        self.repeats += message.repeats
         identity = hashlib.blake2b(message.topic + b"\0" + message.payload, digest_size=12).digest()
-        if identity in self._seen:
+        if identity in self._seen and (message.timed or message.again or message.quarantines):
             self.repeats += message.reports
             if not message.timed:
                 self.untimed_repeats += message.stores
@@ -60,8 +64,11 @@ class Account:
         self.sent += message.reports
         self.to_store += message.stores
         self.to_quarantine += message.quarantines
-        self.by_kind[message.kind] += message.reports
-        self.by_device[message.device_id] += message.reports
+        for part in message.parts:
+            reports = part.stores + part.quarantines
+            self.by_kind[part.kind] += reports
+            self.by_device[part.device_id] += reports
+            self.stored_by_device[part.device_id] += part.stores
 
 
 def percentiles_ms(seconds: array[float]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The demo city as a ledger (台账): a seeded generator of assets, a third of them with a device.
 
-    underfoot city → ledger.csv → `underfoot devices import`, `underfoot simulate`
+    underfoot city → ledger.csv → `underfoot devices import`, `underfoot simulate rehearsal`
 
 The same seed and size give the same file. Rows are streamed, so a million devices need no more memory than ten.
 """
@@ -83,7 +83,7 @@ RAIN_STATION = Kind("2122", "雨量站", "市水文站", "市排水管理所监�
 PUMP = Kind("2115", "泵站", "市排水管理所", "市排水管理所泵站班")
 LAMP = Kind("0118", "路灯", "市城市照明管理处", "照明管理处维护一班")
 
-_MODELS = {
+MODELS = {
     "cover": (("豫感科技", "YG-C1"), ("豫感科技", "YG-C1"), ("安星物联", "AX-200")),
     "road": (("豫感科技", "YG-R2"), ("中原水务仪表", "ZY-L5")),
     "pipe": (("中原水务仪表", "ZY-F3"), ("中原水务仪表", "ZY-F3"), ("安星物联", "AX-310")),
@@ -91,7 +91,7 @@ _MODELS = {
     "rain": (("中原水务仪表", "ZY-T02"),),
     "lamp": (("明途照明", "MT-60"), ("明途照明", "MT-100")),
 }
-_ID_LETTER = {"cover": "C", "road": "W", "pipe": "P", "pump": "B", "rain": "R", "lamp": "L"}
+ID_LETTERS = {"cover": "C", "road": "W", "pipe": "P", "pump": "B", "rain": "R", "lamp": "L"}
 HOURLY_COVER_MODEL = "YG-C1H"
 
 # Address, and the crossing it is at: district, number of the crossing.
@@ -120,12 +120,14 @@ class CityError(ValueError):
 
 @dataclass(frozen=True)
 class City:
-    """What the generator needs to know; the same values give the same city."""
+    """What the generator needs to know; the same values give the same city. `without`: districts (their codes) in which
+    nothing of it is to stand, because another city does."""
 
     devices: int = 600
     seed: int = 1
     bare_covers_per_cover: float = 2.0
     pace: float = 1.0
+    without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1 <= self.devices <= 1_000_000:
@@ -134,6 +136,8 @@ class City:
             raise CityError(f"bare covers per cover: {self.bare_covers_per_cover}; 0 to 20")
         if not 0 < self.pace <= 100_000:
             raise CityError(f"pace: {self.pace}; above 0, to 100000")
+        if self.without >= {district.code for district in DISTRICTS}:
+            raise CityError(f"without: {', '.join(sorted(self.without))}; there are no other districts")
 
     def rows(self) -> Iterator[CityRow]:
         return _Builder(self).rows()
@@ -144,7 +148,7 @@ class City:
         `with_area_names` adds the column area_name, for an import that should name the areas as well.
         """
         counts: Counter[str] = Counter()
-        full_names = _full_area_names() if with_area_names else {}
+        full_names = full_area_names() if with_area_names else {}
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow((*COLUMNS, "area_name") if with_area_names else COLUMNS)
@@ -160,7 +164,8 @@ class _Builder:
         self.random = random.Random(f"city {city.seed}")
         self.serials: Counter[tuple[str, str]] = Counter()
         self.made: Counter[str] = Counter()
-        self.crossings = [crossing for district in DISTRICTS for crossing in district.crossings]
+        self.districts = [district for district in DISTRICTS if district.code not in city.without]
+        self.crossings = [crossing for district in self.districts for crossing in district.crossings]
 
     def rows(self) -> Iterator[CityRow]:
         bare_owed = 0.0
@@ -176,7 +181,7 @@ class _Builder:
     def _device(self, family: str) -> CityRow:
         ordinal = self.made[family]
         self.made[family] += 1
-        vendor, model = self.random.choice(_MODELS[family])
+        vendor, model = self.random.choice(MODELS[family])
         interval_s = FAMILIES[family].default_interval_s
         where = self.random.choice(self.crossings)
         name, address = "", ""
@@ -188,20 +193,20 @@ class _Builder:
             kind = UNDERPASS if ordinal % 25 == 0 else ROAD_POINT
             if ordinal % 25 == 0 and ordinal // 25 < len(_UNDERPASSES):
                 address, district, crossing = _UNDERPASSES[ordinal // 25]
-                where = DISTRICTS[district].crossings[crossing]
+                where = self._crossing(district, crossing)
                 name = f"{address.removesuffix('下')}下穿"
         elif family == "pipe":
             kind = (FOUL_COVER, STORM_COVER)[ordinal % 2]
         elif family == "pump":
             kind = PUMP
             address, district, crossing = _PUMP_STATIONS[ordinal // _PUMPS_PER_STATION]
-            where = DISTRICTS[district].crossings[crossing]
+            where = self._crossing(district, crossing)
             name = f"{address}{ordinal % _PUMPS_PER_STATION + 1}号泵"
         else:
             kind = RAIN_STATION if family == "rain" else LAMP
         asset = self._asset(kind, where, name, address)
         return CityRow(
-            f"{where.district.code}-{_ID_LETTER[family]}{ordinal + 1:06d}",
+            f"{where.district.code}-{ID_LETTERS[family]}{ordinal + 1:06d}",
             family,
             *asset,
             vendor,
@@ -211,6 +216,11 @@ class _Builder:
 
     def _bare_cover(self) -> CityRow:
         return CityRow("", "", *self._asset(self._cover_kind(), self.random.choice(self.crossings)), "", "", "")
+
+    def _crossing(self, district: int, crossing: int) -> Crossing:
+        """In that district; where the city is not to stand in all of them, in another one."""
+        there = self.districts[district % len(self.districts)].crossings
+        return there[crossing % len(there)]
 
     def _family(self) -> str:
         return self.random.choices(_FAMILIES, cum_weights=_OF_A_THOUSAND)[0]
@@ -250,7 +260,7 @@ class _Builder:
         )
 
 
-def _full_area_names() -> dict[str, str]:
+def full_area_names() -> dict[str, str]:
     """Code → 安阳市/文峰区/光华路街道/光华东社区, as the ledger's area_name wants it."""
     names = area_names()
     return {

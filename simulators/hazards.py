@@ -1,4 +1,4 @@
-"""A scenario: what befalls a city in one evening, and which alarms that is to raise. Read from a YAML file and checked.
+"""A rehearsal: what befalls a city in one evening, and which alarms that must raise. Read from a YAML file, checked.
 
 `plan` gives its hazards to the devices of a ledger. Rules are named, not imported: simulators know nothing of alerts.
 """
@@ -23,8 +23,8 @@ FALLEN = "fallen_mm"
 """A rain gauge's signal: what has fallen on it since the storm began. What it reports follows from it."""
 
 
-class ScenarioError(ValueError):
-    """A scenario that cannot be used: says which hazard, which field, and why."""
+class RehearsalError(ValueError):
+    """A rehearsal that cannot be used: says which hazard, which field, and why."""
 
 
 class _Strict(BaseModel):
@@ -160,7 +160,7 @@ class Hazard(_Strict):
         return fits[0]
 
 
-class Scenario(_Strict):
+class Rehearsal(_Strict):
     """An evening. `hours` is what the run stands for."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
@@ -179,30 +179,30 @@ class Scenario(_Strict):
         return self
 
 
-def shipped_scenarios() -> list[str]:
-    """The names that `load_scenario` knows without a file."""
-    folder = files("simulators") / "scenarios"
+def shipped_rehearsals() -> list[str]:
+    """The names that `load_rehearsal` knows without a file."""
+    folder = files("simulators") / "rehearsals"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_scenario(name: str) -> Scenario:
-    """A shipped scenario by its name, or one from a YAML file."""
-    if name in shipped_scenarios():
-        text = (files("simulators") / "scenarios" / f"{name}.yaml").read_text(encoding="utf-8")
+def load_rehearsal(name: str) -> Rehearsal:
+    """A shipped rehearsal by its name, or one from a YAML file."""
+    if name in shipped_rehearsals():
+        text = (files("simulators") / "rehearsals" / f"{name}.yaml").read_text(encoding="utf-8")
     elif Path(name).is_file():
         text = Path(name).read_text(encoding="utf-8")
     else:
-        raise ScenarioError(f"{name!r}: no such file, and no shipped scenario: {', '.join(shipped_scenarios())}")
-    return parse_scenario(name, text)
+        raise RehearsalError(f"{name!r}: no such file, and no shipped rehearsal: {', '.join(shipped_rehearsals())}")
+    return parse_rehearsal(name, text)
 
 
-def parse_scenario(name: str, text: str) -> Scenario:
+def parse_rehearsal(name: str, text: str) -> Rehearsal:
     try:
-        return Scenario.model_validate(yaml.safe_load(text))
+        return Rehearsal.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise ScenarioError(f"{name}: no YAML: {error}") from None
+        raise RehearsalError(f"{name}: no YAML: {error}") from None
     except ValidationError as error:
         lines = (
             f"{name}: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)
         )
-        raise ScenarioError("\n".join(lines)) from None
+        raise RehearsalError("\n".join(lines)) from None

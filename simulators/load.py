@@ -11,19 +11,18 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
 from threading import Event
 
 import orjson
 
 from simulators.account import percentiles_ms
-from simulators.devices import profile
-from simulators.devices.profile import DRY
 from simulators.publisher import Publisher
 from simulators.roster import RosterDevice
+from simulators.stage import ordinary_values
 from simulators.wire import Frame, frame
 
 _VARIANTS = 32
+_MOMENTS_S = [60.0 * number for number in range(_VARIANTS)]
 _ENCODED_BEFOREHAND = 300_000
 _TURN_S = 0.02
 _BLOCK = 2_000
@@ -80,16 +79,11 @@ class _Encoder:
     """Reports of a roster in turn. All of one kind share a few sets of ordinary values, made by the kind's profile."""
 
     def __init__(self, roster: Sequence[RosterDevice], load: Load, lane_of: Callable[[str], int]) -> None:
-        random = Random(f"load {load.seed}")
         self.devices = [(lane_of(device.device_id), device.topic.encode()) for device in roster]
-        pools: dict[tuple[str, str], list[bytes]] = {}
-        self.values: list[list[bytes]] = []
-        for device in roster:
-            kind = (device.family, device.place)
-            if kind not in pools:
-                made = profile(device, random)
-                pools[kind] = [orjson.dumps(made.report(DRY, {}, 1.0)) + b"}" for _ in range(_VARIANTS)]
-            self.values.append(pools[kind])
+        kinds = {(device.family, device.place): device for device in reversed(roster)}
+        said = [orjson.dumps(values) + b"}" for values in ordinary_values(list(kinds.values()), load.seed, _MOMENTS_S)]
+        pools = {kind: said[at * _VARIANTS : (at + 1) * _VARIANTS] for at, kind in enumerate(kinds)}
+        self.values = [pools[device.family, device.place] for device in roster]
         self.first_seq = int(time.time() * 100)
         self.load = load
 

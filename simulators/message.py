@@ -1,4 +1,4 @@
-"""A message of protocol v1 as a fleet sends it, with what is to become of it."""
+"""A message as a fleet sends it, with what is to become of it: of protocol v1, or in a vendor's words."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ def clock_from(start_ms: int) -> Clock:
     return lambda offset_s: start_ms + round(offset_s * 1000)
 
 
+class Part(NamedTuple):
+    """What one device has in a message: reports to keep in which place, and `repeats` of what went before."""
+
+    device_id: str
+    kind: str
+    stores: int = 1
+    quarantines: int = 0
+    repeats: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """`stores` and `quarantines` say how many of its reports the path must keep in which place.
 
-    `timed` is false where its time may be replaced by the time of receipt: then a second copy is rightly kept twice.
+    `timed` is false where its time may be replaced by the time of receipt: then a second copy is rightly kept twice,
+    and so is another report with the same bytes.
     """
 
     device_id: str
@@ -36,10 +47,21 @@ class Message:
     timed: bool = True
     again: bool = False
     """Sent before already, on purpose."""
+    repeats: int = 0
+    """Reports in it, beside those, that an earlier message has brought already: the path must not keep them again."""
+    members: tuple[Part, ...] = ()
+    """Of a gateway's batch, whose `device_id` is the gateway's: what each device has in it."""
+    push: str = ""
+    """The mapping under whose name it is pushed over HTTP; empty: it goes over MQTT. Its topic is then `http/NAME`."""
 
     @property
     def reports(self) -> int:
         return self.stores + self.quarantines
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The same, device by device."""
+        return self.members or (Part(self.device_id, self.kind, self.stores, self.quarantines),)
 
 
 class Due(NamedTuple):

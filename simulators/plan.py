@@ -1,17 +1,15 @@
-"""A scenario laid upon a city: which device does what and when, and which alarms must come of it.
+"""A rehearsal laid upon a city: which device does what and when, and which alarms must come of it.
 
 Between `hazards` (fractions of a run, kinds of device) and `fleet` (seconds, devices).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from simulators.devices import Forced, Surroundings
-from simulators.devices.profile import DRY
-from simulators.hazards import FALLEN, Expectation, Hazard, Pick, Scenario, ScenarioError
+from simulators.hazards import FALLEN, Expectation, Hazard, Pick, Rehearsal, RehearsalError
 from simulators.roster import RosterDevice
 from simulators.signals import crossings, slope_at, value_at
 
@@ -19,6 +17,17 @@ _WET_AFTERWARDS = 0.1
 _WATCHED_AFTERWARDS = 6
 _ROOM_S = 1.0
 """What the path itself may take between a report and what comes of it, when it is judged whether a hazard fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What the scripted evening is like at a moment. `strength` of its rain is 0 to 1, `fallen` the share of it that is
+    down, `fallen_per_h` how fast that grows."""
+
+    strength: float = 0.0
+    fallen: float = 0.0
+    dark: bool = False
+    fallen_per_h: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,8 @@ class Befalling:
         every_s = self.every_s
         return 0.0 if every_s is None else (self.until_s - self.begins_s) / every_s + _WATCHED_AFTERWARDS
 
-    def forced(self, at_s: float) -> Forced:
+    def forced(self, at_s: float) -> Mapping[str, float]:
+        """Quantities that the hazard dictates now, by field; a state is 0 or 1."""
         if at_s < self.begins_s or (at_s >= self.until_s and self.hazard.until < 1):
             return {}
         fraction = at_s / self.seconds
@@ -97,20 +107,20 @@ class Befalling:
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a run of `seconds`. Without a scenario nothing does: dry, and dark when the clock says so."""
+    """What happens in a run of `seconds`. Without a rehearsal nothing does: dry, and dark when the clock says so."""
 
     seconds: float
-    scenario: Scenario | None = None
+    rehearsal: Rehearsal | None = None
     befalling: dict[str, Befalling] = field(default_factory=dict)
     expected: list[ExpectedAlarm] = field(default_factory=list)
     possible: list[PossibleAlarm] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def surroundings(self, at_s: float, night: bool) -> Surroundings:
-        if self.scenario is None:
-            return Surroundings(dark=night) if night else DRY
+    def storm(self, at_s: float, night: bool) -> Storm:
+        if self.rehearsal is None:
+            return Storm(dark=night)
         fraction = at_s / self.seconds
-        rain = self.scenario.rain
+        rain = self.rehearsal.rain
         strength = fallen = 0.0
         span = rain.until - rain.begins
         if rain.begins < fraction < rain.peak:
@@ -121,40 +131,40 @@ class Plan:
             fallen = 1 - strength * (rain.until - fraction) / span
         elif fraction >= rain.until:
             fallen = 1.0
-        return Surroundings(
+        return Storm(
             strength=strength,
             fallen=fallen,
-            dark=fraction >= self.scenario.lamps_on_at,
-            fallen_per_h=strength * 2 / span / self.scenario.hours,
+            dark=fraction >= self.rehearsal.lamps_on_at,
+            fallen_per_h=strength * 2 / span / self.rehearsal.hours,
         )
 
     def wet(self, at_s: float) -> bool:
-        if self.scenario is None:
+        if self.rehearsal is None:
             return False
-        rain = self.scenario.rain
+        rain = self.rehearsal.rain
         return rain.begins <= at_s / self.seconds < rain.until + _WET_AFTERWARDS
 
     @property
     def wet_share(self) -> float:
         """The part of the run in which it is wet."""
-        if self.scenario is None:
+        if self.rehearsal is None:
             return 0.0
-        return min(self.scenario.rain.until + _WET_AFTERWARDS, 1.0) - self.scenario.rain.begins
+        return min(self.rehearsal.rain.until + _WET_AFTERWARDS, 1.0) - self.rehearsal.rain.begins
 
 
 def lay_out(
-    scenario: Scenario, roster: Sequence[RosterDevice], *, seconds: float, seed: int, pace: float = 1.0
+    rehearsal: Rehearsal, roster: Sequence[RosterDevice], *, seconds: float, seed: int, pace: float = 1.0
 ) -> Plan:
     """Give every hazard its devices. `pace`: how many times shorter than the shipped rules' the delays in force are."""
     if not seconds > 0:
-        raise ScenarioError(f"seconds: {seconds}; must be above 0")
-    if not 0 < pace * seconds <= scenario.hours * 3600:
-        most = scenario.hours * 3600 / seconds
-        raise ScenarioError(f"pace: {pace}; {scenario.name} in {seconds:g} s allows above 0 to {most:g}")
-    plan = Plan(seconds, scenario)
+        raise RehearsalError(f"seconds: {seconds}; must be above 0")
+    if not 0 < pace * seconds <= rehearsal.hours * 3600:
+        most = rehearsal.hours * 3600 / seconds
+        raise RehearsalError(f"pace: {pace}; {rehearsal.name} in {seconds:g} s allows above 0 to {most:g}")
+    plan = Plan(seconds, rehearsal)
     random = Random(f"plan {seed}")
     taken: set[str] = set()
-    for hazard in scenario.hazards:
+    for hazard in rehearsal.hazards:
         candidates = [device for device in roster if device.device_id not in taken and _fits(device, hazard.pick)]
         if hazard.silent:
             candidates = [device for device in candidates if _silence_fits(device, hazard, seconds, pace)]
@@ -164,7 +174,7 @@ def lay_out(
                 continue
         for device in _choose(candidates, hazard, random):
             taken.add(device.device_id)
-            plan.befalling[device.device_id] = Befalling(hazard, seconds, scenario.hours)
+            plan.befalling[device.device_id] = Befalling(hazard, seconds, rehearsal.hours)
             plan.possible.extend(PossibleAlarm(device.device_id, rule_id) for rule_id in hazard.may_raise)
             plan.expected.extend(_expected(expected, hazard, device, seconds, pace) for expected in hazard.expect)
     return plan
@@ -187,7 +197,7 @@ def _choose(candidates: list[RosterDevice], hazard: Hazard, random: Random) -> l
     pick = hazard.pick
     if len(candidates) < pick.count:
         what = f"{pick.family} at {pick.place}" if pick.place else pick.family
-        raise ScenarioError(
+        raise RehearsalError(
             f"{hazard.hazard}: needs {pick.count} × {what}; the ledger has {len(candidates)} left for it"
         )
     near = [device for device in candidates if pick.near and pick.near in device.asset_name + device.address]
@@ -204,7 +214,7 @@ def _expected(
     else:
         raised_by_s = begins_s + expected.raise_after_s / pace + expected.reports * every_s
     if raised_by_s + _ROOM_S > holds_until_s:
-        raise ScenarioError(
+        raise RehearsalError(
             f"{hazard.hazard}: {expected.rule} needs until {raised_by_s:.1f} s to be raised, but it is over after"
             f" {holds_until_s:.1f} s: a run of {seconds:g} s at pace {pace:g} is too short for it"
         )
@@ -229,13 +239,13 @@ def _times(expected: Expectation, hazard: Hazard, seconds: float, pace: float) -
     signal = hazard.signal_of(expected)
     if not isinstance(signal, list):
         if (signal < expected.reaches) != expected.looks_below and signal != expected.reaches:
-            raise ScenarioError(
+            raise RehearsalError(
                 f"{hazard.hazard}: its signal {signal} does not reach {expected.reaches} of {expected.rule}"
             )
         return begins * seconds, until * seconds, until * seconds
     reached = crossings(signal, expected.reaches, below=expected.looks_below)
     if not reached:
-        raise ScenarioError(f"{hazard.hazard}: its signal does not reach {expected.reaches} of {expected.rule}")
+        raise RehearsalError(f"{hazard.hazard}: its signal does not reach {expected.reaches} of {expected.rule}")
     if expected.sum_over_s is not None:
         window_s = expected.sum_over_s / pace
         return reached[0][0] * seconds, seconds, signal[-1][0] * seconds + window_s

@@ -15,6 +15,8 @@ from underfoot.families import FAMILIES
 from underfoot.topics import ReportTopic, parse_report_topic
 
 _DEEP = 20_000
+_TOO_MANY = 10_000
+"""Reports that a message may have at most (docs/protocol.md)."""
 _BLANKS = str.maketrans("01", " \t")
 
 
@@ -109,6 +111,7 @@ KINDS: dict[str, _Make] = {
     "truncated": _whole(lambda like, number: b'{"poison":%d,' % number + like.payload[1:-3]),
     "not_an_object": _whole(lambda like, number: b'"report %d"' % number),
     "empty_array": _whole(lambda like, number: b"[" + f"{number:b}".translate(_BLANKS).encode() + b"]"),
+    "too_many_items": _whole(lambda like, number: b"[" + b"0," * _TOO_MANY + b"%d]" % number),
     "missing_values": _whole(_missing_values),
     "values_not_an_object": _whole(lambda like, number: b'{"ts":null,"poison":%d,"values":[1,2]}' % number),
     "deep_nesting": _whole(

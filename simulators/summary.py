@@ -15,7 +15,7 @@ def summary_of(played: Played, plan: Plan, *, devices: int, seed: int, started_m
     """`sent` is of distinct reports, = to_store + to_quarantine. Only what the broker acknowledged counts."""
     account = played.account
     return {
-        "scenario": plan.scenario.name if plan.scenario is not None else None,
+        "scenario": plan.rehearsal.name if plan.rehearsal is not None else None,
         "seed": seed,
         "devices": devices,
         "started_at": datetime.fromtimestamp(started_ms / 1000, UTC).isoformat(timespec="milliseconds"),

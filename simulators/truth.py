@@ -11,19 +11,44 @@ from pydantic import BaseModel, ConfigDict, Field
 
 HazardKind = Literal[
     "road_flooding",
+    "road_rising",
     "overflow",
     "surcharge",
+    "dry_weather_water",
     "blockage",
     "pump_failed",
     "forebay_high",
+    "no_drop",
     "heavy_rain",
     "cover_open",
     "cover_tilted",
+    "vibration",
     "lamp_failed",
     "leakage",
     "silence",
     "gateway_outage",
 ]
+
+HAZARD_LABELS: dict[HazardKind, str] = {
+    "road_flooding": "道路积水",
+    "overflow": "井口冒溢",
+    "blockage": "管道堵塞",
+    "pump_failed": "水泵故障",
+    "forebay_high": "前池超高",
+    "surcharge": "管网高水位",
+    "cover_open": "井盖打开",
+    "cover_tilted": "井盖倾斜",
+    "leakage": "灯杆漏电",
+    "heavy_rain": "强降雨",
+    "gateway_outage": "网关失联",
+    "silence": "设备失联",
+    "lamp_failed": "灯具不亮",
+    "vibration": "井盖振动",
+    "road_rising": "积水上涨",
+    "no_drop": "开泵不降",
+    "dry_weather_water": "旱天有水",
+}
+"""What people read, the gravest first."""
 
 
 class _Strict(BaseModel):

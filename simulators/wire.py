@@ -6,6 +6,8 @@ Own code instead of a client library, because a load generator must not be what 
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 import struct
@@ -13,7 +15,9 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from underfoot.brokers import Brokers
 
@@ -33,6 +37,9 @@ _PACKET_ID = [number.to_bytes(2, "big") for number in range(_LAST_PACKET_ID + 1)
 _WRITE_FRAMES = 2_000
 _READ_BYTES = 262_144
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+Wants = Literal["read", "write"]
+_Stage = Literal["down", "connecting", "shaking hands", "asking", "up"]
 
 
 class WireError(Exception):
@@ -81,29 +88,27 @@ def _remaining_length(length: int) -> bytes:
 
 @dataclass(frozen=True)
 class Broker:
-    """Where a broker is, or one node of it."""
+    """Where a broker is, or one node of it. `authority`: of which its certificate must be; None: the system's."""
 
     host: str
     port: int
     tls: bool
     username: str | None
     password: str | None
+    authority: Path | None = None
 
     @classmethod
-    def all_from_url(cls, url: str) -> list[Broker]:
+    def all_from_url(cls, url: str, authority: Path | None = None) -> list[Broker]:
         """One, or the nodes of a cluster."""
         try:
             found = Brokers.from_url(url)
         except ValueError as error:
             raise WireError(f"{url!r} is no broker's URL: {error}") from error
-        return [cls(host, port, found.tls, found.username, found.password) for host, port in found.hosts]
+        return [cls(host, port, found.tls, found.username, found.password, authority) for host, port in found.hosts]
 
-    def connect(self, timeout_s: float) -> socket.socket:
-        raw = socket.create_connection((self.host, self.port), timeout=timeout_s)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not self.tls:
-            return raw
-        return ssl.create_default_context().wrap_socket(raw, server_hostname=self.host)
+    def addresses(self) -> list[tuple[socket.AddressFamily, Any]]:
+        """Where the host's name leads, in the order in which to try."""
+        return _addresses(self.host, self.port)
 
     def connect_packet(self, client_id: str, keepalive_s: int) -> bytes:
         # A clean session: at QoS 1 the broker keeps nothing for a publisher, so none is left behind on it.
@@ -140,6 +145,8 @@ class Connection:
         self.waiting: deque[Frame] = deque()
         self.resent: list[Any] = []
         """The tags of what was sent again after a connection was lost: the broker may have it twice."""
+        self._stage: _Stage = "down"
+        self._untried: list[tuple[socket.AddressFamily, Any]] = []
         self._in_flight: dict[int, tuple[Frame, float]] = {}
         self._out = bytearray()
         self._in = b""
@@ -151,50 +158,110 @@ class Connection:
         return len(self._in_flight)
 
     @property
+    def up(self) -> bool:
+        """Accepted by the broker."""
+        return self._stage == "up"
+
+    @property
     def wants_to_write(self) -> bool:
         return bool(self._out)
 
-    def open(self, timeout_s: float) -> None:
-        """Connect and be accepted, or raise OSError (try again later) or WireError (of no use to try again)."""
-        connection = self.broker.connect(timeout_s)
-        try:
-            self._be_accepted(connection)
-        except BaseException:
-            connection.close()
-            raise
-        connection.setblocking(False)
-        self.socket = connection
-        self._in = b""
-        self._out = bytearray()
-        self._read_at = self._written_at = time.monotonic()
-        for packet_id, (sent, _) in self._in_flight.items():
-            self._out += _PUBLISH_QOS1_DUP + sent.head[1:] + _PACKET_ID[packet_id] + sent.tail
-            self.resent.append(sent.tag)
+    @property
+    def has_untried_address(self) -> bool:
+        """Whether the broker's name leads somewhere else, too (IPv4 beside IPv6)."""
+        return bool(self._untried)
 
-    def _be_accepted(self, connection: socket.socket) -> None:
-        connection.sendall(self.broker.connect_packet(self.client_id, self.keepalive_s))
-        answer = _read_exactly(connection, 4)
-        if answer[:2] != b"\x20\x02":
+    def start(self) -> None:
+        """Begin to connect, without waiting; `advance` goes on. Raises OSError where that is impossible."""
+        if not self._untried:
+            self._untried = list(self.broker.addresses())
+        family, address = self._untried.pop(0)
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        refused = made.connect_ex(address)
+        if refused not in (0, errno.EINPROGRESS):
+            made.close()
+            raise OSError(refused, os.strerror(refused))
+        self.socket, self._stage = made, "connecting"
+        self._in, self._out = b"", bytearray()
+
+    def advance(self) -> Wants:
+        """Go on connecting, as far as that is possible now; `up` when the broker has accepted us. Returns for what the
+        socket is to be watched. Raises OSError (try again later) or WireError (of no use to try again)."""
+        if self._stage == "connecting":
+            refused = self._socket().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if refused:
+                raise OSError(refused, os.strerror(refused))
+            self._stage = "shaking hands"
+            if self.broker.tls:
+                context = _tls(self.broker.authority)
+                self.socket = context.wrap_socket(
+                    self._socket(), server_hostname=self.broker.host, do_handshake_on_connect=False
+                )
+        if self._stage == "shaking hands":
+            connection = self._socket()
+            if isinstance(connection, ssl.SSLSocket):
+                try:
+                    connection.do_handshake()
+                except ssl.SSLWantReadError:
+                    return "read"
+                except ssl.SSLWantWriteError:
+                    return "write"
+            self._out += self.broker.connect_packet(self.client_id, self.keepalive_s)
+            self._stage = "asking"
+        if self._stage == "asking":
+            self._send_out()
+            if self._out:
+                return "write"
+            if not self._is_accepted():
+                return "read"
+            self._stage = "up"
+            self._untried = []
+            self._in = b""
+            self._read_at = self._written_at = time.monotonic()
+            for packet_id, (sent, _) in self._in_flight.items():
+                self._out += _PUBLISH_QOS1_DUP + sent.head[1:] + _PACKET_ID[packet_id] + sent.tail
+                self.resent.append(sent.tag)
+        return "read"
+
+    def _is_accepted(self) -> bool:
+        """Whether the broker's answer is there, and says so."""
+        while len(self._in) < 4:
+            try:
+                more = self._socket().recv(4 - len(self._in))
+            except _NOT_NOW:
+                return False
+            if not more:
+                raise ConnectionResetError("the broker closed the connection before it accepted us")
+            self._in += more
+        if self._in[:2] != b"\x20\x02":
             raise WireError(f"{self.broker.host}:{self.broker.port} does not answer like an MQTT broker")
-        if answer[3] == 3:
+        code = self._in[3]
+        if code == 3:
             raise ConnectionRefusedError(_CONNACK_REFUSALS[3])
-        if answer[3]:
-            why = _CONNACK_REFUSALS.get(answer[3], f"code {answer[3]}")
-            raise WireError(f"the broker at {self.broker.host}:{self.broker.port} refuses us: {why}")
+        if code:
+            why = _CONNACK_REFUSALS.get(code, f"code {code}")
+            whom = "us" if self.broker.username is None else f"user {self.broker.username!r}"
+            raise WireError(f"the broker at {self.broker.host}:{self.broker.port} refuses {whom}: {why}")
+        return True
 
     def lose(self) -> None:
         """Forget the socket, keep what is owed."""
+        if self._stage == "connecting":
+            _addresses.cache_clear()  # the name may lead elsewhere meanwhile
+        self._stage = "down"
         if self.socket is not None:
             self.socket.close()
             self.socket = None
 
     def close(self) -> None:
         """Say goodbye in order."""
-        if self.socket is not None:
+        if self.socket is not None and self.up:
             with suppress(OSError):  # gone already, which is what was wanted
                 self.socket.settimeout(2)
                 self.socket.sendall(bytes(self._out) + _DISCONNECT)
-            self.lose()
+        self.lose()
 
     def write(self) -> None:
         """Send as much as the window and the socket take."""
@@ -204,15 +271,22 @@ class Connection:
             if not self._out:
                 return
             try:
-                sent = self._socket().send(self._out)
-            except _NOT_NOW:
-                return
+                self._send_out()
             except OSError as error:
                 raise ConnectionLost(str(error)) from error
-            self._written_at = time.monotonic()
-            if sent < len(self._out):
-                del self._out[:sent]
+            if self._out:
                 return
+
+    def _send_out(self) -> None:
+        """Write what is encoded, as far as the socket takes it."""
+        try:
+            sent = self._socket().send(self._out)
+        except _NOT_NOW:
+            return
+        self._written_at = time.monotonic()
+        if sent < len(self._out):
+            del self._out[:sent]
+        else:
             self._out = bytearray()
 
     def read(self, acknowledged: list[Acknowledged]) -> None:
@@ -289,11 +363,12 @@ class Connection:
         return self.socket
 
 
-def _read_exactly(connection: socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        more = connection.recv(length - len(data))
-        if not more:
-            raise ConnectionResetError("the broker closed the connection before it accepted us")
-        data += more
-    return data
+@cache
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+@cache
+def _tls(authority: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority)

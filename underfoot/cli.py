@@ -14,18 +14,21 @@ from typing import Annotated
 
 import psycopg
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 from typer.main import get_group
 
 from underfoot import __version__
+from underfoot.audit.cli import commands as audit_commands
+from underfoot.audit.log import enter
+from underfoot.clock import CLOCK
 from underfoot.ledger.cli import commands as ledger_commands
 from underfoot.ledger.newcomers_cli import commands as newcomer_commands
 from underfoot.ledger.pipes_cli import commands as pipe_commands
 from underfoot.settings import Settings, SettingsError, load, origins
 from underfoot.storage.migrate import MigrationError, migrate
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 err = Console(stderr=True)
@@ -38,6 +41,7 @@ app = typer.Typer(
 )
 db = typer.Typer(no_args_is_help=True, help="The database: bring it up to date.")
 app.add_typer(db, name="db")
+app.add_typer(audit_commands)
 app.add_typer(ledger_commands)
 app.add_typer(newcomer_commands)
 app.add_typer(pipe_commands)
@@ -55,13 +59,18 @@ def _root(
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_say_version)
     ] = False,
 ) -> None:
-    logging.getLogger().setLevel(load().log_level)
+    settings = load()
+    logging.getLogger().setLevel(settings.log_level)
+    CLOCK.set_going(settings.time_lapse, settings.clock_settles_s)
 
 
 @db.command("migrate")
 def db_migrate() -> None:
     """Create what is missing in the database. Safe to run again; two at once wait for each other."""
     applied = migrate(load().require_database())
+    if applied:
+        with connect_migrated("migrate") as connection:
+            enter(connection, actor(), "database.migrate", "database", {"applied": applied})
     out.print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
 
 
@@ -69,11 +78,11 @@ def db_migrate() -> None:
 def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Print every setting: its meaning, its value and where the value came from. Secrets are masked."""
     settings = load()
-    where = origins(settings)
+    where, shown = origins(settings), settings.shown()
     rows = [
         {
             "name": f"UNDERFOOT_{name.upper()}",
-            "value": _shown(getattr(settings, name)),
+            "value": shown[f"UNDERFOOT_{name.upper()}"],
             "origin": where[name],
             "meaning": field.description or "",
         }
@@ -86,14 +95,6 @@ def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For prog
     for row in rows:
         table.add_row(*(Text(row[column]) for column in ("name", "value", "origin", "meaning")))
     out.print(table)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return "********"
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
 
 
 def mount(asked: str) -> None:

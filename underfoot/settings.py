@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from underfoot.brokers import Brokers
+from underfoot.clock import TimeLapse
 
 Origin = Literal["environment", "file", "local stack", "default"]
 
@@ -43,6 +45,16 @@ def _check_brokers(value: object) -> object:
     return value
 
 
+def _time_lapse(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    lapse = TimeLapse.parse(value)
+    if (lapse.until - datetime.now(UTC)).total_seconds() > _LONGEST_LAPSE_H * 3600:
+        raise ValueError(f"{lapse.until.isoformat()} is more than {_LONGEST_LAPSE_H} h ahead")
+    return lapse
+
+
+_LONGEST_LAPSE_H = 24
 Port = Annotated[int, Field(ge=1, le=65535)]
 ShardNames = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], ...],
@@ -228,6 +240,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="How long the machine's clock must have been set back before ingest follows it (seconds)",
     )
+    time_lapse: Annotated[TimeLapse | None, NoDecode, BeforeValidator(_time_lapse)] = Field(
+        None,
+        description="Our clock runs so much faster than the machine's until it meets it, for a fleet that is played at"
+        " that speed: `60x until 2026-11-22T14:00:00+08:00`. The same for every process of an installation."
+        " Unset: our clock is the machine's",
+    )
     timer_interval_s: float = Field(0.5, ge=0.05, le=60, description="How often due timers are looked for (seconds)")
     city_interval_s: float = Field(
         2, ge=0.1, le=60, description="How often what takes several devices is judged: a tick of the city (seconds)"
@@ -272,6 +290,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlSource(settings_cls), LocalStackSource(settings_cls)
+
+    def shown(self) -> dict[str, str]:
+        """Every setting by its variable's name, as people may see it: secrets are masked."""
+        return {f"UNDERFOOT_{name.upper()}": _shown(getattr(self, name)) for name in type(self).model_fields}
 
     def require_database(self) -> str:
         if self.database_url is None:
@@ -326,3 +348,11 @@ def origins(settings: Settings) -> dict[str, Origin]:
         else:
             found[name] = "default"
     return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -42,7 +42,10 @@ def parse_config(name: str, config: Any) -> ChannelConfig:
     return parsed
 
 
-_SECRET = {"url", "secret", "token", "password", "headers", "key"}
+_SECRET = {
+    *("url", "urls", "secret", "token", "password", "headers", "key"),
+    *("app_secret", "sm4_key", "sm4_iv", "private_key"),
+}
 
 
 def _shown(item: Any) -> str:

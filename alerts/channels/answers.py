@@ -16,6 +16,7 @@ from alerts.channels.line import Answer, UnansweredError, UnreachedError, Untrus
 BUSY_PAUSE_S = 60.0
 """For a receiver that says it has had enough and not for how long."""
 
+_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _DUPLICATE = re.compile(r"duplicat|already|重复|已存在|已接收|已受理", re.IGNORECASE)
 
 
@@ -57,22 +58,41 @@ class Codes:
     """What the numbers in a receiver's answers mean. One that stands nowhere: not this time."""
 
     fields: tuple[str, ...]
-    """Where the number stands in the body; the first that is there counts."""
-    success: frozenset[int]
-    busy: frozenset[int] = frozenset()
-    sink_failure: frozenset[int] = frozenset()
-    bad_message: frozenset[int] = frozenset()
+    """Where the code stands in the body, in objects by a path with dots; the first that is there counts."""
+    success: frozenset[int | str]
+    busy: frozenset[int | str] = frozenset()
+    sink_failure: frozenset[int | str] = frozenset()
+    bad_message: frozenset[int | str] = frozenset()
     required: bool = True
-    """Whether an answer without a number is no success."""
+    """Whether an answer without a code is no success."""
+    worded: bool = False
+    """Whether the code may be a word, true or false."""
 
-    def found_in(self, body: dict[str, Any] | None) -> int | None:
-        for name in self.fields:
-            value = (body or {}).get(name)
-            if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value, re.ASCII):
-                return int(value)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
+    def found_in(self, body: dict[str, Any] | None) -> int | str | None:
+        for path in self.fields:
+            code = self._code(at(body, path))
+            if code is not None:
+                return code
         return None
+
+    def _code(self, value: Any) -> int | str | None:
+        if isinstance(value, str):
+            return int(value) if _NUMBER.fullmatch(value) else value if self.worded and value else None
+        if isinstance(value, bool):
+            return str(value).lower() if self.worded else None
+        return value if isinstance(value, int) else None
+
+
+def at(body: Any, path: str) -> Any:
+    """What stands there in a JSON value: names and positions with dots between; None if nothing does."""
+    for part in path.split("."):
+        if isinstance(body, dict):
+            body = body.get(part)
+        elif isinstance(body, list) and part.isdecimal() and int(part) < len(body):
+            body = body[int(part)]
+        else:
+            return None
+    return body
 
 
 def exchange(post: Callable[[], Answer], codes: Codes) -> Outcome:

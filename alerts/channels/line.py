@@ -1,25 +1,26 @@
 """The line to HTTP receivers: connections kept alive, one time-out for a whole request, and a bounded answer.
 
-httpcore is used under its own name because it is where a deadline can be put: httpx (which is built on it) and its like
-know only time-outs from one byte to the next, under which a receiver that drips bytes holds a worker for ever.
+Over `http.client`, with a deadline of ours (alerts/channels/kept.py): what is made for everybody costs three times as
+much a request, and knows no time-out for the whole of it.
 """
 
 from __future__ import annotations
 
-import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from ssl import SSLContext
+from http.client import HTTPException, HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpcore
 import orjson
 
+from alerts.channels.kept import Kept, Origin
 from underfoot import __version__
 
 LONGEST_ANSWER = 64 * 1024
@@ -96,124 +97,110 @@ class Line:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._deadline = _Deadline()
-        self._pool = httpcore.ConnectionPool(
-            max_connections=None,
-            max_keepalive_connections=128,
-            keepalive_expiry=IDLE_S,
-            network_backend=_DeadlineBackend(self._deadline),
-        )
+        self._idle: dict[Origin, list[Kept]] = {}
+        self._lock = threading.Lock()
+        self._swept_at = time.monotonic()
 
     def close(self) -> None:
-        self._pool.close()
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        """POST `body` and read the answer, or raise `UnreachedError`, `UnansweredError` or `UntrustedError`."""
-        sent: dict[bytes | str, bytes | str] = {
-            "User-Agent": f"underfoot/{__version__}",
-            "Content-Type": "application/json; charset=utf-8",
-            "Accept-Encoding": "identity",
-        }
-        sent.update(headers or {})
-        self._deadline.begin(self.timeout_s)
+        return self.request("POST", url, body, headers)
+
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send `body` and read the answer, or raise `UnreachedError`, `UnansweredError` or `UntrustedError`."""
+        until = time.monotonic() + self.timeout_s
+        origin, target = _parts(url)
+        connection = self._connection(origin, until)
         try:
-            with self._pool.stream("POST", url, headers=sent, content=body) as response:
-                return Answer(
-                    response.status,
-                    {
-                        name.decode("ascii", "replace").lower(): value.decode("latin-1")
-                        for name, value in response.headers
-                    },
-                    _bounded(response.iter_stream()),
-                )
-        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise UntrustedError(str(error)) from error
-            raise UnreachedError(str(error) or f"no connection in {self.timeout_s:g} s") from error
-        except httpcore.TimeoutException as error:
-            raise UnansweredError(f"no whole answer in {self.timeout_s:g} s") from error
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+            self._send(connection, method, target, body, {**_HEADERS, **(headers or {})}, until)
+            response, answered = self._answer(connection)
+        finally:
+            self._put_back(origin, connection)
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, answered)
+
+    def _send(
+        self, connection: Kept, method: str, target: str, body: bytes, headers: Mapping[str, str], until: float
+    ) -> None:
+        try:
+            connection.send(method, target, body, headers, until)
+        except TimeoutError as error:
+            raise UnansweredError(f"not taken whole in {self.timeout_s:g} s") from error
+        except OSError as error:
             raise UnansweredError(str(error) or type(error).__name__) from error
-        except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError, ValueError) as error:
+        except (HTTPException, ValueError) as error:
             raise UntrustedError(str(error)) from error
 
-
-def _bounded(chunks: Iterable[bytes]) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) >= LONGEST_ANSWER:
-            break
-    return bytes(body[:LONGEST_ANSWER])
-
-
-class _Deadline(threading.local):
-    """When this thread's request must be over. Requests run wholly in the thread that makes them."""
-
-    at = 0.0
-
-    def begin(self, timeout_s: float) -> None:
-        self.at = time.monotonic() + timeout_s
-
-    def left(self, error: type[httpcore.TimeoutException]) -> float:
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise error
-        return left
-
-
-class _DeadlineBackend(httpcore.NetworkBackend):
-    """httpcore's own, with the time that is left as every time-out. Only the name look-up has the resolver's limits."""
-
-    def __init__(self, deadline: _Deadline) -> None:
-        self._deadline = deadline
-        self._inner = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+    def _answer(self, connection: Kept) -> tuple[HTTPResponse, bytes]:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return connection.answer(LONGEST_ANSWER)
+        except TimeoutError as error:
+            raise UnansweredError(f"no whole answer in {self.timeout_s:g} s") from error
+        except (OSError, HTTPException) as error:
+            raise UnansweredError(str(error) or type(error).__name__) from error
+
+    # connections ------------------------------------------------------------------------------------------------------
+
+    def _connection(self, origin: Origin, until: float) -> Kept:
+        while (kept := self._take_idle(origin)) is not None:
+            if time.monotonic() - kept.idle_since < IDLE_S and kept.still_open():
+                return kept
+            kept.close()
+        try:
+            return Kept(origin, until)
+        except ssl.SSLCertVerificationError as error:
+            raise UntrustedError(str(error)) from error
+        except TimeoutError as error:
+            raise UnreachedError(f"no connection in {self.timeout_s:g} s") from error
         except OSError as error:
-            raise httpcore.ConnectError(f"{host}: {error}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for number, address in enumerate(addresses):
-            # Each address gets its share of what is left: one that swallows packets leaves time for the next.
-            share = self._deadline.left(httpcore.ConnectTimeout) / (len(addresses) - number)
-            try:
-                stream = self._inner.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if number == len(addresses) - 1:
-                    raise
-            else:
-                return _DeadlineStream(stream, self._deadline)
-        raise httpcore.ConnectError(f"{host} has no address")
+            raise UnreachedError(f"{origin.host}: {error}") from error
+        except ValueError as error:  # a name that is none
+            raise UntrustedError(str(error)) from error
+
+    def _take_idle(self, origin: Origin) -> Kept | None:
+        with self._lock:
+            idle = self._idle.get(origin)
+            return idle.pop() if idle else None
+
+    def _put_back(self, origin: Origin, connection: Kept) -> None:
+        if not connection.reusable:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.setdefault(origin, []).append(connection)
+            over = self._over()
+        for old in over:
+            old.close()
+
+    def _over(self) -> list[Kept]:
+        """What has been idle too long, also of receivers that nothing more is sent to; looked for now and then."""
+        now = time.monotonic()
+        if now - self._swept_at < IDLE_S:
+            return []
+        self._swept_at = now
+        over = [one for idle in self._idle.values() for one in idle if now - one.idle_since >= IDLE_S]
+        left = {origin: [one for one in idle if now - one.idle_since < IDLE_S] for origin, idle in self._idle.items()}
+        self._idle = {origin: idle for origin, idle in left.items() if idle}
+        return over
 
 
-class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
-        self._inner = inner
-        self._deadline = deadline
+_HEADERS = {
+    "User-Agent": f"underfoot/{__version__}",
+    "Content-Type": "application/json; charset=utf-8",
+}
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.left(httpcore.ReadTimeout))
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._deadline.left(httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = self._deadline.left(httpcore.ConnectTimeout)
-        return _DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, left), self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+def _parts(url: str) -> tuple[Origin, str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise UntrustedError(str(error)) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UntrustedError("an http:// or https:// URL is needed")
+    origin = Origin(parts.scheme == "https", parts.hostname, port)
+    return origin, f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"

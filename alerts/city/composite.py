@@ -162,45 +162,46 @@ class Composite:
             return {
                 key: _of_area(one, weather.get(device.district, UNKNOWN), now_us) for key, device in devices.items()
             }
-        sources = self._sources(connection, one, rule, devices)
+        sources = sources_of(connection, self._places, one, rule, devices)
         keys = {source for found in sources.values() for source in found}
         family, column, max_age_s = FAMILIES[one.family or rule.family], one.column(rule.family), one.max_age_s or 0.0
         answers: dict[int, Asked] = {}
         if one.over_s is None:
             for key, newest in newest_of(connection, family, [column.name], keys).items():
-                answers[key] = _of_newest(one, newest, column.name, now_us, max_age_s)
+                answers[key] = of_newest(one, newest, column.name, now_us, max_age_s)
         else:
             since = now - timedelta(seconds=max_age_s)
             for key, span in spans_of(connection, family, column.name, one.over_s, keys, since).items():
                 answers[key] = Asked(of_span(one, span), (span.ts_us,), span.ts_us, span.received_us, span.last)
         return {key: joined([answers.get(source, Asked(None)) for source in found]) for key, found in sources.items()}
 
-    def _sources(
-        self, connection: Connection, one: Input, rule: CompositeRule, devices: Mapping[int, Device]
-    ) -> dict[int, list[int]]:
-        """Whom an input asks about each device."""
-        family = one.family or rule.family
-        match one.of:
-            case "same_asset":
-                found = matching(connection, "at_assets", {d.asset_key for d in devices.values()}, family)
-                return {key: _but(key, found.get(device.asset_key, [])) for key, device in devices.items()}
-            case "same_gateway":
-                gateways = {d.gateway_key for d in devices.values() if d.gateway_key is not None}
-                found = matching(connection, "behind_gateways", gateways, family)
-                return {key: _but(key, found.get(device.gateway_key or 0, [])) for key, device in devices.items()}
-            case "nearest":
-                places, metres = self._places.of(connection, family), one.within_m or 0.0
-                near = {key: places.nearest(d.lon, d.lat, metres, but=key) for key, d in devices.items()}
-                return {key: [] if at is None else [at[0].device_key] for key, at in near.items()}
-            case _:
-                return {key: [key] for key in devices}
+
+def sources_of(
+    connection: Connection, places: Places, one: Input, rule: CompositeRule, devices: Mapping[int, Device]
+) -> dict[int, list[int]]:
+    """Whom an input asks about each device."""
+    family = one.family or rule.family
+    match one.of:
+        case "same_asset":
+            found = matching(connection, "at_assets", {d.asset_key for d in devices.values()}, family)
+            return {key: _but(key, found.get(device.asset_key, [])) for key, device in devices.items()}
+        case "same_gateway":
+            gateways = {d.gateway_key for d in devices.values() if d.gateway_key is not None}
+            found = matching(connection, "behind_gateways", gateways, family)
+            return {key: _but(key, found.get(device.gateway_key or 0, [])) for key, device in devices.items()}
+        case "nearest":
+            near_by, metres = places.of(connection, family), one.within_m or 0.0
+            near = {key: near_by.nearest(d.lon, d.lat, metres, but=key) for key, d in devices.items()}
+            return {key: [] if at is None else [at[0].device_key] for key, at in near.items()}
+        case _:
+            return {key: [key] for key in devices}
 
 
 def _of_area(one: Input, weather: Now, now_us: int) -> Asked:
     return Asked(of_weather(one, weather.state), (weather.since_us,), weather.since_us, now_us)
 
 
-def _of_newest(one: Input, newest: Newest, field: str, now_us: int, max_age_s: float) -> Asked:
+def of_newest(one: Input, newest: Newest, field: str, now_us: int, max_age_s: float) -> Asked:
     value = newest.values[field]
     truth = of_value(one, value) if newest.fresh(now_us, max_age_s) else None
     return Asked(truth, (newest.ts_us,), newest.ts_us, newest.received_us, value)

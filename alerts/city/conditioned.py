@@ -57,6 +57,7 @@ def limits_of(rule: ConditionedRule, name: SetName) -> Limits:
         off_delay_us=int(rule.off_delay_s * 1e6),
         off_samples=rule.off_samples,
         by_silence=False,
+        calm_us=int(rule.calms_after_s * 1e6),
     )
 
 
@@ -89,7 +90,7 @@ def _rank(level: Level) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Water:
+class Water:
     truth: Truth
     depth_cm: float | None = None
 
@@ -102,14 +103,14 @@ class _Gauge:
     metres: float
     there: bool = False
 
-    def judged(self, asked: StandingWater, now_us: int) -> _Water:
+    def judged(self, asked: StandingWater, now_us: int) -> Water:
         """Where there is no gauge, no water is known of, and it is the weather that counts."""
         if not self.there or self.metres > asked.within_m:
-            return _Water(False)
+            return Water(False)
         depth = self.said.values["depth_cm"] if self.said is not None else None
         if self.said is None or depth is None or not self.said.fresh(now_us, asked.max_age_s):
-            return _Water(None)
-        return _Water(depth >= asked.depth_cm, float(depth))
+            return Water(None)
+        return Water(depth >= asked.depth_cm, float(depth))
 
 
 class Conditioned:
@@ -137,7 +138,7 @@ class Conditioned:
             counting = device.rule_for(in_force)
             own = counting.rule if counting is not None else rule
             assert isinstance(own, ConditionedRule)  # noqa: S101 - an override keeps the kind
-            water = standing[key].judged(own.water, now_us) if own.water is not None else _Water(False)
+            water = standing[key].judged(own.water, now_us) if own.water is not None else Water(False)
             state = weather.get(device.district, UNKNOWN).state
             name = set_for(own, state, water.truth)
             value: float | None = None
@@ -178,15 +179,22 @@ class Conditioned:
 
 
 def _reaches(variants: Collection[ConditionedRule]) -> Iterator[sql.Composable]:
-    """What any set of any of them could be reached by."""
+    """What any set of any of them could be reached by, where its guards hold: half of a city's foul sewers need not be
+    looked at every few seconds for what is said of storm sewers alone."""
     for rule in variants:
         limits = [level.limit for name in SETS for level in rule.levels_of(name)]
         way, first = (">=", min(limits)) if rule.looks == "above" else ("<=", max(limits))
-        yield sql.SQL("{} {} {}::real").format(sql.Identifier(rule.field), sql.SQL(way), sql.Literal(first))
+        needed = [sql.SQL("{} {} {}::real").format(sql.Identifier(rule.field), sql.SQL(way), sql.Literal(first))]
+        needed += (sql.SQL("{} = {}").format(sql.Identifier(name), wanted) for name, wanted in rule.when.items())
+        needed += (
+            sql.SQL("{} IS DISTINCT FROM {}").format(sql.Identifier(name), unwanted)
+            for name, unwanted in rule.unless.items()
+        )
+        yield sql.SQL("({})").format(sql.SQL(" AND ").join(needed))
 
 
 def _proof(
-    rule: ConditionedRule, name: SetName, said: Newest, value: float | None, weather: Weather, water: _Water
+    rule: ConditionedRule, name: SetName, said: Newest, value: float | None, weather: Weather, water: Water
 ) -> dict[str, Any]:
     limits = limits_of(rule, name)
     reached = [at for at in limits.reach if value is not None and value >= at]

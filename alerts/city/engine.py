@@ -27,7 +27,9 @@ from alerts.city.conditioned import Conditioned
 from alerts.city.devices import Places
 from alerts.city.gateways import ExplainOffline, judge_gateways
 from alerts.city.judging import Afterwards, ExplainOwn, Judge, Rulebook, RuleStep
+from alerts.city.late import Late
 from alerts.city.memory import BY_CONDITION, BY_LIMIT, Reasons
+from alerts.city.overloads import Overloads
 from alerts.city.stuck import Stuck
 from alerts.city.weather import WeatherStep
 from alerts.duty import escalation
@@ -35,9 +37,10 @@ from alerts.health import figures as health
 from alerts.record.recorder import Recorder, failure
 from alerts.regions import realarm, shelves
 from alerts.rulebook.book import install_shipped, rule_as_last_known
-from alerts.rules import BlockageRule, CompositeRule, ConditionedRule, GatewayOutageRule, StuckRule
+from alerts.rules import BlockageRule, CompositeRule, ConditionedRule, GatewayOutageRule, OverloadRule, StuckRule
 from alerts.storm import incidents
 from underfoot.alarms import Reason, SubjectKind
+from underfoot.audit.sealer import Sealer
 from underfoot.clock import CLOCK
 from underfoot.reports import microseconds, moment
 from underfoot.settings import Settings
@@ -53,6 +56,7 @@ _FAILURES_TO_ALARM = 2
 """One may be a deadlock that the database resolved, or a statement that took too long in a busy minute."""
 
 _AGAIN_AFTER_S = 5.0
+_LEAST_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class City:
             began = time.monotonic()
             CLOCK.look(settings.clock_settles_s)
             self.tick(moment(CLOCK.now_us()))
-            stop.wait(max(settings.city_interval_s - (time.monotonic() - began), 0.05))
+            interval_s = CLOCK.machine_s(settings.city_interval_s, _LEAST_INTERVAL_S)
+            stop.wait(max(interval_s - (time.monotonic() - began), 0.05))
 
     def tick(self, now: datetime) -> None:
         for step in self._steps:
@@ -206,10 +211,13 @@ def steps(settings: Settings) -> list[Step]:
         Step("stuck", judging(StuckRule, Stuck(places), BY_CONDITION)),
         Step("gateways", judging(GatewayOutageRule, judge_gateways, gateways.REASONS, ExplainOffline(rulebook))),
         Step("blockages", judging(BlockageRule, blocked, blockages.REASONS, blocked.explain)),
+        Step("late", Late(rulebook, places)),
+        Step("overloads", judging(OverloadRule, Overloads(places), BY_LIMIT)),
         Step("causes", release),
         Step("incidents", incidents.step),
         Step("realarm", partial(realarm.step, defaults_min=settings.realarm_min)),
         Step("escalation", escalation.step),
         Step("shelves", shelves.step),
         Step("health", health.step),
+        Step("seals", Sealer()),
     ]

@@ -6,7 +6,8 @@ A rule that raises an exception is left out, named, and an alarm of its own (`ru
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import psycopg
@@ -66,6 +67,36 @@ def tell_failing(connection: Connection, failing: Mapping[str, str], working: Co
         Recorder(connection).record(rule_failures(connection, JUDGE, rule, failing, working, microseconds(now)))
 
 
+class Apart:
+    """A step's rules, each for itself: one that raises an exception stops no other, and is an alarm of its own."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+        self._failed: dict[str, str] = {}
+
+    @contextmanager
+    def judging(self, connection: Connection, in_force: RuleInForce) -> Iterator[None]:
+        """What a rule that fails here has written is undone."""
+        rule_id = in_force.rule.rule_id
+        try:
+            with connection.transaction():
+                yield
+        except psycopg.OperationalError:
+            raise  # the database's trouble, not the rule's
+        except Exception as error:
+            if rule_id not in self._failing:
+                log.exception("city: rule %s failed; the others go on", rule_id)
+            self._failed[rule_id] = f"{type(error).__name__}: {error}"
+
+    def tell(self, connection: Connection, judged: Sequence[RuleInForce], now: datetime) -> None:
+        """Of those that were judged since the last time: raise or end their alarms."""
+        failed, self._failed = self._failed, {}
+        known = failing_now(connection, JUDGE)
+        working = known.intersection(one.rule.rule_id for one in judged).difference(failed)
+        tell_failing(connection, {one: why for one, why in failed.items() if one not in known}, working, now)
+        self._failing = self._failing.difference(one.rule.rule_id for one in judged) | failed.keys()
+
+
 class RuleStep:
     """The rules of one kind, judged; `afterwards` is told of what each has open."""
 
@@ -84,36 +115,20 @@ class RuleStep:
         self._reasons = reasons
         self._afterwards = afterwards
         self._judged_at: dict[str, datetime] = {}
-        self._failing: set[str] = set()
+        self._apart = Apart()
 
     def __call__(self, connection: Connection, now: datetime) -> None:
         due = [rule for rule in self._rulebook.of_kind(connection, self._kind) if self._due(rule, now)]
         if not due:
             return
-        memory, failed = Memory(connection, due), dict[str, str]()
+        memory = Memory(connection, due)
         for in_force in due:
-            rule_id = in_force.rule.rule_id
-            try:
-                with connection.transaction():
-                    memory.take(list(self._judge(connection, in_force, memory, now)), self._reasons)
-            except psycopg.OperationalError:
-                raise  # the database's trouble, not the rule's
-            except Exception as error:
-                if rule_id not in self._failing:
-                    log.exception("city: rule %s failed; the others go on", rule_id)
-                failed[rule_id] = f"{type(error).__name__}: {error}"
-        memory.write(now)
+            with self._apart.judging(connection, in_force):
+                memory.take(list(self._judge(connection, in_force, memory, now)), self._reasons)
+        memory.write()
         if self._afterwards is not None:
             self._afterwards(connection, memory, now)
-        self._tell(connection, due, failed, now)
-
-    def _tell(
-        self, connection: Connection, judged: Sequence[RuleInForce], failed: Mapping[str, str], now: datetime
-    ) -> None:
-        known = failing_now(connection, JUDGE)
-        working = known.intersection(one.rule.rule_id for one in judged).difference(failed)
-        tell_failing(connection, {one: why for one, why in failed.items() if one not in known}, working, now)
-        self._failing = (self._failing | failed.keys()) - working
+        self._apart.tell(connection, due, now)
 
     def _due(self, in_force: RuleInForce, now: datetime) -> bool:
         every = timedelta(seconds=getattr(in_force.rule, "every_s", 0.0))

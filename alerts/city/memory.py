@@ -15,7 +15,6 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from alerts.city.causes import alarm_keys
 from alerts.judge.outcome import RuleInForce, Transition
 from alerts.judge.transition import (
     NORMAL,
@@ -28,13 +27,15 @@ from alerts.judge.transition import (
     State,
     due_us,
     fitted,
+    no_longer,
     on_sample,
     on_silence,
 )
+from alerts.record.flaps import Flaps, record_flapping
 from alerts.record.recorder import Recorder, state_as_json, state_from_json
-from alerts.regions.suppress import suppress, unsuppress
 from alerts.rulebook.book import rule_as_last_known, why_ended
-from underfoot.alarms import SUPPRESSION_LABELS, Condition, Reason, Severity, SubjectKind, Suppression
+from alerts.rules.parts import SeverityName, calms_after_s
+from underfoot.alarms import Condition, Reason, Severity, SubjectKind
 from underfoot.reports import microseconds, moment
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -56,7 +57,7 @@ BY_CONDITION: Reasons = {
 
 
 def one_level(
-    severity: str,
+    severity: SeverityName,
     *,
     reach: float = 1.0,
     leave: float = 1.0,
@@ -76,6 +77,7 @@ def one_level(
         off_delay_us=int(off_delay_s * 1e6),
         off_samples=off_samples,
         by_silence=by_silence,
+        calm_us=int(calms_after_s([severity]) * 1e6),
     )
 
 
@@ -141,7 +143,7 @@ class Memory:
         self._before: dict[tuple[str, Subject], Remembered] = {}
         self._after: dict[tuple[str, Subject], tuple[Remembered, Limits]] = {}
         self._transitions: list[Transition] = []
-        self._flapped: list[tuple[tuple[str, Subject], Flapped]] = []
+        self._flapped: list[Flaps] = []
         rule_ids = [rule.rule.rule_id for rule in rules]
         rows = connection.execute(statement("city.load_conditions"), {"rule_ids": rule_ids}).fetchall()
         for kind, subject_key, rule_id, stored, is_open in rows:
@@ -166,7 +168,7 @@ class Memory:
         """All of a rule's judgements, or, where one of them can't be taken, none."""
         after: dict[tuple[str, Subject], tuple[Remembered, Limits]] = {}
         transitions: list[Transition] = []
-        flapped: list[tuple[tuple[str, Subject], Flapped]] = []
+        flapped: list[Flaps] = []
         for judgement in judgements:
             key = (judgement.rule.rule.rule_id, judgement.subject)
             stored = self._before.get(key, _NOTHING)
@@ -177,17 +179,18 @@ class Memory:
                 after[key] = now, judgement.limits
             for change in changes:
                 if isinstance(change, Flapped):
-                    flapped.append((key, change))
+                    kind, subject_key = judgement.subject
+                    flapped.append(((kind.value, subject_key, key[0]), change))
                 else:
                     transitions.append(_transition(judgement, change, named))
         self._after |= after
         self._transitions += transitions
         self._flapped += flapped
 
-    def write(self, now: datetime) -> None:
+    def write(self) -> None:
         """Record what has changed, and keep it."""
         Recorder(self._connection).record(self._transitions)
-        self._suppress_flapping(now)
+        record_flapping(self._connection, self._flapped)
         kept, dropped = [], []
         for (rule_id, (kind, subject_key)), (after, limits) in self._after.items():
             row: dict[str, Any] = {"subject_kind": kind, "subject_key": subject_key, "rule_id": rule_id}
@@ -202,21 +205,6 @@ class Memory:
             self._connection.execute(statement("city.put_conditions"), {"rows": Jsonb(kept)})
         if dropped:
             self._connection.execute(statement("city.drop_conditions"), {"rows": Jsonb(dropped)})
-
-    def _suppress_flapping(self, now: datetime) -> None:
-        for (rule_id, (kind, subject_key)), change in self._flapped:
-            [alarm_key] = alarm_keys(self._connection, [(kind.value, subject_key, rule_id)]).values()
-            if change.began:
-                reason = SUPPRESSION_LABELS[Suppression.flapping]
-                suppress(self._connection, [alarm_key], Suppression.flapping, reason=reason, at=now)
-            else:
-                unsuppress(
-                    self._connection,
-                    alarm_keys=[alarm_key],
-                    kind=Suppression.flapping,
-                    reason=Reason.flapping_over,
-                    at=now,
-                )
 
 
 def end_withdrawn(connection: Connection, in_force: Iterable[str], now: datetime) -> None:
@@ -244,13 +232,7 @@ def end_withdrawn(connection: Connection, in_force: Iterable[str], now: datetime
     ]
     Recorder(connection).record(over)
     flapping = [(kind, key, rule_id) for kind, key, rule_id, stored in rows if state_from_json(stored).history.flapping]
-    unsuppress(
-        connection,
-        alarm_keys=list(alarm_keys(connection, flapping).values()),
-        kind=Suppression.flapping,
-        reason=Reason.flapping_over,
-        at=now,
-    )
+    record_flapping(connection, [(subject, no_longer(now_us)) for subject in flapping])
     dropped = [{"subject_kind": kind, "subject_key": key, "rule_id": rule_id} for kind, key, rule_id, _ in rows]
     connection.execute(statement("city.drop_conditions"), {"rows": Jsonb(dropped)})
 

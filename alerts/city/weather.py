@@ -11,12 +11,12 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from alerts.city.devices import Places, read_from
-from alerts.city.judging import Rulebook
+from alerts.city.judging import Apart, Rulebook
 from alerts.judge.outcome import RuleInForce
 from alerts.rules.weather import Weather, WeatherRule
 from underfoot.families import FAMILIES
@@ -83,10 +83,25 @@ def weather_now(connection: Connection) -> dict[str, Now]:
     return {area: Now(Weather(state), microseconds(since)) for area, state, since in rows}
 
 
+class _Said(NamedTuple):
+    """Of a district by one rule: how many gauges had a say, and the most that one of them had in its last hour."""
+
+    state: Weather
+    gauges: int
+    most_mm_1h: float
+
+
+_Falls = dict[tuple[float, float], dict[int, list[Fall]]]
+"""By how far back, and how old a gauge's newest report may be."""
+
+
 class WeatherStep:
+    """A rule that fails has no say; where no other has, the weather is unknown."""
+
     def __init__(self, rulebook: Rulebook, places: Places) -> None:
         self._rulebook = rulebook
         self._places = places
+        self._apart = Apart()
         self._judged_at: datetime | None = None
         self._middles: dict[str, tuple[float, tuple[float | None, float | None]]] = {}
 
@@ -97,20 +112,21 @@ class WeatherStep:
         if not in_force or soon:
             return
         self._judged_at = now
-        before = weather_now(connection)
-        falls: dict[tuple[float, float], dict[int, list[Fall]]] = {}
+        districts = [district for (district,) in connection.execute(statement("city.districts")).fetchall()]
+        said: dict[str, list[_Said]] = {district: [] for district in districts}
+        falls: _Falls = {}
+        for each in in_force:
+            with self._apart.judging(connection, each):
+                for district, one in self._says(connection, each, districts, falls, now):
+                    said[district].append(one)
+        self._apart.tell(connection, in_force, now)
         changed: list[dict[str, Any]] = []
-        for (district,) in connection.execute(statement("city.districts")).fetchall():
-            said: list[tuple[Weather, int, float]] = []
-            for rule in _rules_for(district, in_force):
-                span = (max(rule.storm_over_s, rule.wet_over_s, _HOUR_S) + rule.hold_s, rule.max_age_s)
-                if span not in falls:
-                    falls[span] = self._falls(connection, *span, now)
-                said.append(self._judge(connection, district, rule, falls[span]))
-            state = wettest([one for one, _, _ in said])
+        before = weather_now(connection)
+        for district in districts:
+            state = wettest([one.state for one in said[district]])
             if district in before and state is before[district].state:
                 continue
-            gauges, most = max(((gauges, most) for _, gauges, most in said), default=(0, 0.0))
+            gauges, most = max(((one.gauges, one.most_mm_1h) for one in said[district]), default=(0, 0.0))
             changed.append(
                 {"area_code": district, "state": state, "gauges": gauges, "most_mm_1h": most if gauges else None}
             )
@@ -118,6 +134,21 @@ class WeatherStep:
             areas = [one["area_code"] for one in changed]
             connection.execute(statement("city.end_weather"), {"areas": areas, "now": now})
             connection.execute(statement("city.begin_weather"), {"rows": Jsonb(changed), "now": now})
+
+    def _says(
+        self, connection: Connection, in_force: RuleInForce, districts: Sequence[str], falls: _Falls, now: datetime
+    ) -> list[tuple[str, _Said]]:
+        """What one rule says of the districts that it is for."""
+        said = []
+        for district in districts:
+            rule = _for(district, in_force)
+            if rule is None:
+                continue
+            span = (max(rule.storm_over_s, rule.wet_over_s, _HOUR_S) + rule.hold_s, rule.max_age_s)
+            if span not in falls:
+                falls[span] = self._falls(connection, *span, now)
+            said.append((district, self._judge(connection, district, rule, falls[span])))
+        return said
 
     def _falls(self, connection: Connection, span_s: float, max_age_s: float, now: datetime) -> dict[int, list[Fall]]:
         """By gauge, of those that have a say."""
@@ -131,10 +162,7 @@ class WeatherStep:
                 falls.setdefault(key, []).append(Fall(microseconds(ts), amount, intensity))
         return falls
 
-    def _judge(
-        self, connection: Connection, district: str, rule: WeatherRule, falls: dict[int, list[Fall]]
-    ) -> tuple[Weather, int, float]:
-        """Its state, how many gauges had a say, and the most that one of them had in its last hour."""
+    def _judge(self, connection: Connection, district: str, rule: WeatherRule, falls: dict[int, list[Fall]]) -> _Said:
         gauges = self._places.of(connection, "rain")
         asked = [device.device_key for device in gauges.devices if device.district == district]
         if not any(key in falls for key in asked) and rule.borrow_within_m:
@@ -142,7 +170,7 @@ class WeatherStep:
             asked = [device.device_key for device in near]
         having = [falls[key] for key in asked if key in falls]
         most = max((fallen(one, one[-1].ts_us, _HOUR_S) for one in having), default=0.0)
-        return wettest([weather_of(one, rule) for one in having]), len(having), most
+        return _Said(wettest([weather_of(one, rule) for one in having]), len(having), most)
 
     def _middle(self, connection: Connection, district: str) -> tuple[float | None, float | None]:
         asked_at, middle = self._middles.get(district, (-float("inf"), (None, None)))
@@ -152,12 +180,8 @@ class WeatherStep:
         return middle
 
 
-def _rules_for(district: str, in_force: Sequence[RuleInForce]) -> list[WeatherRule]:
+def _for(district: str, in_force: RuleInForce) -> WeatherRule | None:
     """With the numbers that count for the district."""
-    found = []
-    for each in in_force:
-        variant = each.variant_for(device_id="", area_code=district, tags=())
-        rule = each.rule if variant is None else variant.rule
-        if isinstance(rule, WeatherRule) and (variant is None or variant.enabled):
-            found.append(rule)
-    return found
+    variant = in_force.variant_for(device_id="", area_code=district, tags=())
+    rule = in_force.rule if variant is None else variant.rule
+    return rule if isinstance(rule, WeatherRule) and (variant is None or variant.enabled) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,8 @@ from alerts.deliver.sinks import Sink, SinkError
 from alerts.deliver.verdict import VERDICT_LABELS, Verdict
 from underfoot.alarms import Severity
 from underfoot.city_time import CITY_ZONE, read_moment
+from underfoot.clock import CLOCK
+from underfoot.plain_yaml import read_yaml
 from underfoot.settings import load
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -29,6 +31,8 @@ from underfoot.terminal import actor
 
 out = Console()
 err = Console(stderr=True)
+
+_MOST_BYTES = 256 * 1024
 
 commands = typer.Typer()
 sinks = typer.Typer(
@@ -101,7 +105,7 @@ def sinks_add(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A JSON file with the settings, so that secrets stay out of the shell's history."),
+        typer.Option(help="A JSON or YAML file with the settings, so that secrets stay out of the shell's history."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give a known sink these settings instead (a new token, say).")
@@ -290,11 +294,13 @@ def _config(file: Path | None, settings: list[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if file is not None:
         try:
-            config = json.loads(file.read_text(encoding="utf-8"))
+            text = file.read_bytes()
+            yaml = file.suffix in (".yaml", ".yml")
+            config = read_yaml(text, str(file), at_most=_MOST_BYTES).value if yaml else json.loads(text)
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"--config {file}: {error}") from None
         if not isinstance(config, dict):
-            raise typer.BadParameter(f"--config {file}: a JSON object is needed")
+            raise typer.BadParameter(f"--config {file}: settings by name (a JSON object, or YAML) are needed")
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
@@ -323,7 +329,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
 def _owed(row: dict[str, Any]) -> str:
     if not row["owed"]:
         return "0"
-    age = int((datetime.now(UTC) - row["oldest_owed"]).total_seconds())
+    age = int((CLOCK.now() - row["oldest_owed"]).total_seconds())
     return f"{row['owed']} (oldest {age // 60} min)" if age >= 60 else str(row["owed"])
 
 

@@ -142,10 +142,8 @@ class Lanes:
     # the workers ------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            job = self._next()
-            if job is None:
-                return
+        job = self._next()
+        while job is not None:
             begun = time.monotonic()
             try:
                 outcome = job.send()
@@ -153,25 +151,30 @@ class Lanes:
                 # A fault of ours, not of the sink: the delivery stays owed, and the log has the traceback.
                 log.exception("delivery %d could not be attempted", job.key)
                 outcome = Retry(f"{type(error).__name__}: {error}", against_sink=False, maybe_received=True)
-            with self._changed:
-                lane = self._lanes[job.lane]
-                del lane.running[job.key]
-                lane.failed_in_row = lane.failed_in_row + 1 if _against_sink(outcome) else 0
-                lane.usual_s += 0.2 * (time.monotonic() - begun - lane.usual_s)
-                self._done.append(Done(job, outcome))
-                self._changed.notify()
-            self._wake()
+            job = self._next((job, outcome, begun))
 
-    def _next(self) -> Job | None:
+    def _next(self, finished: tuple[Job, Outcome, float] | None = None) -> Job | None:
         with self._changed:
+            if finished is not None:
+                self._finish(*finished)
             while not self._stopping:
-                now = time.monotonic()
-                job = self._pick(now)
+                job = self._pick(time.monotonic())
                 if job is not None:
+                    if finished is not None and job.lane != finished[0].lane:
+                        self._changed.notify()  # the share that is free now is another worker's
                     return job
+                finished = None
                 # Woken by new work or a free share; the time-out, for an allowance that comes back and for slowness.
                 self._changed.wait(1.0)
             return None
+
+    def _finish(self, job: Job, outcome: Outcome, begun: float) -> None:
+        lane = self._lanes[job.lane]
+        del lane.running[job.key]
+        lane.failed_in_row = lane.failed_in_row + 1 if _against_sink(outcome) else 0
+        lane.usual_s += 0.2 * (time.monotonic() - begun - lane.usual_s)
+        self._done.append(Done(job, outcome))
+        self._wake()
 
     def _pick(self, now: float) -> Job | None:
         suspects = sum(len(lane.running) for lane in self._lanes.values() if lane.suspect(now))

@@ -6,10 +6,14 @@ flow that still arrives needs in sound pipes.
 How much of the flow at the lower gauge came through a pipe is not known where others join. In a foul sewer each is
 taken to bring its share. A storm sewer may be overloaded while the one that it runs into is half empty: there all of it
 may have come this way, and water is only held up where even so the head is too high.
+
+A gauge that lies stands high or flat among others that do not. Water finds its level: where the next gauges say what
+cannot be beside it, nothing is known between the two.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -164,7 +168,40 @@ class Gauges:
             expected_m, flow = self._expected(below, reach.path, shared=False)
         if head_m - expected_m < enough or self.state(below, relaxed=relaxed) is not State.flat:
             return None
+        if self._would_fill(below) or self._stands_alone(reach.above):
+            return None
         return Held(reach, below, expected_m, flow)
+
+    def _would_fill(self, flat: Gauge) -> bool:
+        """Whether a next gauge below it stands higher, and nothing between keeps its water from coming back."""
+        return any(
+            reach.below is not None
+            and reach.below.head_m - self.params.excess_m > max(flat.head_m, *map(_highest_m, reach.path))
+            for reach in self.reaches(flat)
+        )
+
+    def _stands_alone(self, high: Gauge) -> bool:
+        """Whether its water would reach the next gauges above it, and none of them has it."""
+        reached = [gauge for gauge, ridge_m in self._next_above(high) if ridge_m < high.head_m - self.params.excess_m]
+        return bool(reached) and all(gauge.head_m < high.head_m - self.params.excess_m for gauge in reached)
+
+    def _next_above(self, below: Gauge) -> Iterator[tuple[Gauge, float]]:
+        """Each next known gauge above one, and the highest that the way to it lies."""
+        seen = {below.node}
+        waiting: deque[tuple[int, float, float]] = deque([(below.node, -math.inf, 0.0)])
+        while waiting:
+            node, ridge_m, time = waiting.popleft()
+            for pipe in self.graph.incoming(node):
+                reached = time + self.time(pipe)
+                if pipe.from_asset in seen or reached > self.params.reach_s:
+                    continue
+                seen.add(pipe.from_asset)
+                over_m = max(ridge_m, _highest_m(pipe))
+                gauge = self.at.get(pipe.from_asset)
+                if gauge is not None:
+                    yield gauge, over_m
+                else:
+                    waiting.append((pipe.from_asset, over_m, reached))
 
     def _expected(self, below: Gauge, path: tuple[Pipe, ...], *, shared: bool) -> tuple[float, float]:
         """The head to expect at the upper end of `path` were its pipes sound, and the flow in its first pipe.
@@ -197,3 +234,7 @@ class Gauges:
     def _carries(self, pipe: Pipe) -> float:
         water = self.bore(pipe)
         return max(capacity_m3_s(water), water.area_m2 * self.params.slowest.of(pipe.kind))
+
+
+def _highest_m(pipe: Pipe) -> float:
+    return max(pipe.invert_up_m, pipe.invert_down_m)

@@ -22,6 +22,7 @@ DEFAULT_ROUGHNESS = 0.013
 memory; Chow, table 5-6: concrete sewer 0.013)."""
 
 _HALVINGS = 50
+_FILM = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ def flow_m3_s(bore: Bore, fill: float) -> float:
 def capacity_m3_s(bore: Bore) -> float:
     """What it carries when it is just full: the designer's capacity. 0 where the pipe does not fall."""
     return flow_m3_s(bore, 1.0)
+
+
+def share_of_capacity(fill: float) -> float:
+    """What a circular pipe carries at `fill` of what it carries full: the same in every one. 1 from there on that it
+    carries as much as full, although it may be a twentieth more before it is."""
+    if fill < _FILM:
+        return 0.0
+    return min(_share_of_capacity(2 * math.acos(1 - 2 * min(fill, FULLEST))), 1.0)
 
 
 def normal_fill(bore: Bore, flow: float) -> float | None:

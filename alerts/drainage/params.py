@@ -1,4 +1,4 @@
-"""The numbers by which a blockage is judged: a rule's, so that they are versioned data of the city."""
+"""The numbers by which blockages and overload are judged: a rule's, so that they are versioned data of the city."""
 
 from __future__ import annotations
 
@@ -43,3 +43,32 @@ class BlockageParams(BaseModel):
 
     def high_fill(self, kind: str) -> float:
         return self.high_fill_foul if kind == "foul" else self.high_fill_storm
+
+
+class OverloadParams(BaseModel):
+    """The defaults' sources stand beside them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gathers_s: int = Field(900, ge=300, le=7200)
+    """What a storm sewer carries now has fallen within so long: water runs 5 to 15 min to the first inlet and as long
+    in the pipes (GB 50014, from memory)."""
+    now_s: int = Field(300, ge=60, le=1800)
+    """How hard it rains now is told by so long: stations speak each 5 min."""
+    least_mm_h: float = Field(10, gt=0, le=200)
+    """Gentler rain overloads no sewer that is not blocked: designed for 2 years and more (GB 50014, from memory)."""
+    least_load: float = Field(0.12, gt=0, lt=1)
+    """Of a sewer that carries a smaller share of its capacity the level is mostly the gauge's error (proposed)."""
+    harder: float = Field(1.05, ge=1, le=3)
+    """It gets harder when it rains so many times as hard as `now_s` before (proposed); else nothing is foreseen."""
+    hardest: float = Field(1.6, gt=1, le=5)
+    """Nor faster than so, `now_s` by `now_s`: a design storm's steepest minutes before its peak (reckoned)."""
+    within: float = Field(0.4, ge=0, le=1)
+    """It must rain this share of what is too much already (proposed)."""
+    share: float = Field(0.1, gt=0, le=1)
+    at_least: int = Field(2, ge=1, le=1000)
+    """So many of a catchment's gauges are to come to their capacity, and no fewer: one that lies is no flood."""
+    max_age_s: int = Field(1200, gt=0, le=86_400)
+    """Older than that, a gauge says nothing of now."""
+    rain_within_m: int = Field(10_000, gt=0, le=100_000)
+    """How far off a station may be to say how hard it rains (as rain.weather)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ from alerts.duty.handover import HandoverError, Window, handover, window_of
 from alerts.duty.handover_text import markdown
 from alerts.duty.roster import Gap, OnDuty, Roster, everybody, gaps, masked
 from underfoot.city_time import CITY_ZONE, read_moment
+from underfoot.clock import CLOCK
 from underfoot.terminal import actor, connect_migrated
 
 out = Console()
@@ -59,7 +60,7 @@ def import_roster(
         except DutyError as error:
             _fail(error)
         names = _area_names(connection, roster)
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     found = gaps(roster, now, now + timedelta(days=7))
     if as_json:
         typer.echo(_dumped({"dry_run": dry_run, **counts, "gaps": [_gap(gap) for gap in found]}))
@@ -138,7 +139,7 @@ def hand_over(
         raise typer.BadParameter("--from and --to come together")
     with connect_migrated("duty") as connection:
         roster = store.load_roster(connection)
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         try:
             if since is not None and until is not None:
                 window = _span(_moment("from", since), _moment("to", until))
@@ -161,7 +162,7 @@ def note(
     with connect_migrated("duty") as connection:
         if area is not None and not store.area_names(connection, [area]):
             raise typer.BadParameter(f"--area {area}: there is no such area")
-        store.add_note(connection, text.strip(), area=area, actor=actor(), at=datetime.now(UTC))
+        store.add_note(connection, text.strip(), area=area, actor=actor(), at=CLOCK.now())
     out.print("Noted.")
 
 
@@ -197,7 +198,7 @@ def show_calendar(
     as_json: _Json = False,
 ) -> None:
     """Show the days of a year that are not as the week has them, and who says so."""
-    wanted = year if year is not None else datetime.now(CITY_ZONE).year
+    wanted = year if year is not None else CLOCK.now().astimezone(CITY_ZONE).year
     with connect_migrated("duty") as connection:
         calendar = store.load_calendar(connection)
     found = [day for day in _days_of(calendar, wanted) if day.name and day.name != "周末"]
@@ -265,7 +266,7 @@ def _span(since: datetime, until: datetime) -> Window:
 
 def _moment(option: str, text: str | None) -> datetime:
     try:
-        return datetime.now(UTC) if text is None else read_moment(text)
+        return CLOCK.now() if text is None else read_moment(text)
     except ValueError as error:
         raise typer.BadParameter(f"--{option} {error}") from None
 

@@ -16,6 +16,7 @@ from alerts.duty.roster import Absence, Person, Plan, Roster, Swap, masked
 from alerts.rulebook.book import rules_in_force
 from alerts.rules import WorkingTimeRule
 from underfoot.alarms import Severity
+from underfoot.audit.log import enter
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -254,6 +255,4 @@ def add_note(connection: Connection, text: str, *, area: str | None, actor: str,
 
 
 def _audit(connection: Connection, actor: str, action: str, subject: str, **detail: object) -> None:
-    connection.execute(
-        statement("ledger.audit"), {"actor": actor, "action": action, "subject": subject, "detail": Jsonb(detail)}
-    )
+    enter(connection, actor, action, subject, detail)

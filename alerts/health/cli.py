@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from alerts.health.figures import WINDOW, Figure, figures
 from underfoot.city_time import CITY_ZONE, read_moment
+from underfoot.clock import CLOCK
 from underfoot.terminal import connect_migrated
 
 out = Console()
@@ -37,7 +38,7 @@ def health(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Print the figures of ISA-18.2, each with its limit (rule health.alarms), and whether it is kept."""
-    end = _moment("to", until) or datetime.now(UTC)
+    end = _moment("to", until) or CLOCK.now()
     begin = _moment("from", since) or end - WINDOW
     with connect_migrated("health") as connection:
         try:

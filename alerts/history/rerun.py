@@ -44,6 +44,8 @@ def memory_of(rule: JudgedRule) -> Memory:
     window_s = 0.0
     if isinstance(rule, LevelRule) and rule.sum_over_s is not None:
         window_s = rule.sum_over_s
+    elif isinstance(rule, LevelRule) and rule.mean_over_s is not None:
+        window_s = rule.mean_over_s
     elif isinstance(rule, SlopeRule):
         window_s = 2 * rule.over_s
     delay_us = int(max(rule.off_delay_s, *(level.on_delay_s for level in rule.levels)) * 1e6)

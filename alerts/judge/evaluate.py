@@ -23,7 +23,7 @@ from alerts.judge.measures import Floats, Measures, Measuring
 from alerts.judge.outcome import Flapping, Outcome, RuleInForce
 from alerts.judge.scoped import Scoped
 from alerts.judge.silent import Silent
-from alerts.judge.transition import NORMAL, State
+from alerts.judge.transition import NORMAL, State, no_longer
 from alerts.judge.turns import backlog, in_turn
 from alerts.judge.watch import Watch
 from alerts.rules import JudgedRule, LateHazardRule, NoDataRule
@@ -157,7 +157,7 @@ class Evaluator:
 
         for level in self.levels.values():
             self._isolated(judge, level, outcome)
-        outcome.windows, outcome.slopes = measuring.windows, measuring.kept
+        outcome.windows, outcome.slopes, outcome.means = measuring.windows, measuring.kept, measuring.kept_means
         outcome.working = self.failing - outcome.failing.keys()
         if self.silent is not None:
             self.silent.end(reports, outcome)
@@ -241,6 +241,8 @@ class Evaluator:
             self.measures.sums[field].windows[slot] = window
         for key, kept in outcome.slopes.items():
             self.measures.slopes[key].apply(kept)
+        for key, means in outcome.means.items():
+            self.measures.means[key].apply(means)
         self.failing = (self.failing | outcome.failing.keys()) - outcome.working
         if outcome.newest:
             slots = np.fromiter(outcome.newest, np.int64, len(outcome.newest))
@@ -272,5 +274,4 @@ class Evaluator:
 
     def _flapping_over(self, rule_id: str, slot: int, now_us: int) -> Iterator[Flapping]:
         if slot in self.levels[rule_id].flapping:
-            proof = {"ts_us": now_us, "received_us": now_us, "field": ""}
-            yield Flapping(slot, rule_id, False, now_us, now_us, proof)
+            yield Flapping(slot, rule_id, no_longer(now_us))

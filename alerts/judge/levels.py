@@ -163,9 +163,7 @@ class Level:
     def _note(self, slot: int, changes: Changes, judgement: Judgement) -> None:
         for change in changes:
             if isinstance(change, Flapped):
-                judgement.flapping.append(
-                    Flapping(slot, self.rule.rule_id, change.began, change.at_us, change.received_us, change.proof)
-                )
+                judgement.flapping.append(Flapping(slot, self.rule.rule_id, change))
             else:
                 judgement.changes.append((slot, change))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.judge.levels import Level
+from alerts.judge.means import KeptMeans, Mean, Means
 from alerts.judge.scoped import Scoped
 from alerts.judge.slopes import Kept, Slope, Slopes
 from alerts.judge.sums import Sums, Window
@@ -16,6 +17,10 @@ from alerts.rules import ForecastRule, JudgedRule, LevelRule, MismatchRule, Rate
 from underfoot.reports import Reports
 
 Floats = NDArray[np.float64]
+
+
+AT_RIM = "fill_at_rim"
+"""Among the baselines: how full the sewer is when its water is at the rim."""
 
 
 class Measures:
@@ -28,6 +33,8 @@ class Measures:
             for rule in rules
             if isinstance(rule, MismatchRule) or (isinstance(rule, LevelRule) and rule.against_baseline)
         }
+        if any(isinstance(rule, ForecastRule) and rule.to_rim for rule in rules):
+            self.baseline[AT_RIM] = np.zeros(0)
         spans: dict[str, set[float]] = {}
         for rule in rules:
             if isinstance(rule, LevelRule) and rule.sum_over_s is not None:
@@ -39,11 +46,19 @@ class Measures:
             if isinstance(rule, RateRule | ForecastRule)
         }
 
+        self.means = {
+            (rule.field, rule.mean_over_s): Means(rule.field, rule.mean_over_s)
+            for rule in rules
+            if isinstance(rule, LevelRule) and rule.mean_over_s is not None
+        }
+
     def grow(self, slots: int) -> None:
         for name, values in self.baseline.items():
             self.baseline[name] = np.concatenate([values, np.full(slots - len(values), np.nan)])
         for slopes in self.slopes.values():
             slopes.grow(slots)
+        for means in self.means.values():
+            means.grow(slots)
 
 
 class Measuring:
@@ -64,8 +79,10 @@ class Measuring:
         self._interval_s = interval_s
         self._summed: dict[str, dict[float, Floats]] = {}
         self._slopes: dict[tuple[str, float], Slope] = {}
+        self._means: dict[tuple[str, float], Mean] = {}
         self.windows: dict[tuple[str, int], Window] = {}
         self.kept: dict[tuple[str, float], Kept] = {}
+        self.kept_means: dict[tuple[str, float], KeptMeans] = {}
 
     def of(self, level: Level) -> Floats:
         rule = level.rule
@@ -86,6 +103,9 @@ class Measuring:
         value = self._reports.columns[rule.field]
         if rule.sum_over_s is not None:
             return self._sum(rule.field, rule.sum_over_s)
+        if rule.mean_over_s is not None:
+            found = self._mean(rule.field, rule.mean_over_s)
+            return np.where(found.parts >= self._numbers(scoped, "mean_of_parts"), found.mean, np.nan)
         if rule.equals is not None:
             wanted = [float(state) for state in rule.states]
             return np.where(np.isnan(value), np.nan, np.isin(value, wanted).astype(np.float64))
@@ -121,14 +141,26 @@ class Measuring:
     def _forecast(self, rule: ForecastRule, scoped: Scoped[JudgedRule]) -> Floats:
         slope = self._slope(rule)
         towards = 1.0 if rule.by == "rising" else -1.0
-        per_min = towards * slope.per_s * 60
-        left = towards * (self._numbers(scoped, "to") - self._reports.columns[rule.field])
+        # What has come fast and stands now is not on its way any more: the slower of all of it and its last part.
+        per_min = np.minimum(towards * slope.per_s, towards * slope.lately_per_s) * 60
+        value, to = self._reports.columns[rule.field], self._numbers(scoped, "to")
+        if rule.to_rim:
+            at_rim = self._measures.baseline[AT_RIM][self._reports.slot]
+            to = np.where(np.isnan(at_rim), to, at_rim)
+        left = towards * (to - value)
         comes = per_min > self._numbers(scoped, "noise_per_min")
         enough = slope.samples >= self._numbers(scoped, "samples")
         with np.errstate(divide="ignore", invalid="ignore"):
             minutes = np.where(comes, np.maximum(left, 0) / per_min, np.inf)
         says = (slope.span_s >= self._numbers(scoped, "at_least_s")) & (enough | ~comes)
-        return np.where(says & ~np.isnan(per_min), minutes, np.nan)
+        found = np.where(says & ~np.isnan(per_min), minutes, np.nan)
+        beyond = [one.beyond for one in scoped.rules if isinstance(one, ForecastRule)]
+        if any(one is not None for one in beyond):
+            from_here = scoped.by_slot(
+                [-np.inf if one is None else towards * one for one in beyond], self._reports.slot
+            )
+            found = np.where(towards * value < from_here, np.inf, found)
+        return found
 
     def _guarded(self, rule: JudgedRule, scoped: Scoped[JudgedRule], measure: Floats) -> Floats:
         columns = self._reports.columns
@@ -152,6 +184,15 @@ class Measuring:
             self._summed[field], windows = self._measures.sums[field].judge(self._reports, self._in_turn)
             self.windows |= {(field, slot): window for slot, window in windows.items()}
         return self._summed[field][span_s]
+
+    def _mean(self, field: str, over_s: float) -> Mean:
+        key = field, over_s
+        if key not in self._means:
+            reports = self._reports
+            self._means[key], self.kept_means[key] = self._measures.means[key].judge(
+                reports.slot, reports.ts_us, reports.columns[field], self._in_turn
+            )
+        return self._means[key]
 
     def _slope(self, rule: RateRule | ForecastRule) -> Slope:
         key = rule.field, rule.over_s

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from alerts.judge.means import KeptMeans
 from alerts.judge.slopes import Kept
-from alerts.judge.transition import Proof, State
+from alerts.judge.transition import Flapped, Proof, State
 from alerts.rules import Rule
 from alerts.rules.override import CITY, Scope, earliness
 from underfoot.alarms import Condition, Reason, SubjectKind
@@ -84,10 +85,7 @@ class Flapping:
 
     slot: int
     rule_id: str
-    began: bool
-    at_us: int
-    received_us: int
-    proof: Proof
+    change: Flapped
 
 
 @dataclass
@@ -109,6 +107,7 @@ class Outcome:
     working: set[str] = field(default_factory=set)
     windows: dict[tuple[str, int], list[tuple[int, float]]] = field(default_factory=dict)
     slopes: dict[tuple[str, float], Kept] = field(default_factory=dict)
+    means: dict[tuple[str, float], KeptMeans] = field(default_factory=dict)
     newest: dict[int, int] = field(default_factory=dict)
     latest_rows: list[int] = field(default_factory=list)
     late_rows: list[int] = field(default_factory=list)

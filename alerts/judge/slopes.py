@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.judge.rooms import Rooms
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
@@ -22,10 +24,16 @@ INTERVALS_WITHOUT = 2
 """A longer silence than so many expected intervals breaks the line."""
 
 
+_LATELY = 4
+"""The last part of the span, by which a line is seen to bend: a quarter."""
+
+
 class Slope(NamedTuple):
-    """By report: the change a second, how many samples say so, over how many seconds. NaN and 0: nothing is known."""
+    """By report: the change a second, of late too, how many samples say so, over how many seconds. NaN and 0: nothing is
+    known."""
 
     per_s: Floats
+    lately_per_s: Floats
     samples: NDArray[np.int64]
     span_s: Floats
 
@@ -54,13 +62,8 @@ class Slopes:
         self.field = field
         self.over_us = int(over_s * 1e6)
         self._bucket_us = max(self.over_us // (KEPT - 1), 1)
-        self._place = np.zeros(0, np.int32)
-        self._used = 0
-        self._rows = np.zeros((0, _ROW), np.int64)
-
-    def grow(self, slots: int) -> None:
-        more = slots - len(self._place)
-        self._place = np.concatenate([self._place, np.full(more, -1, np.int32)])
+        self._rooms = Rooms(_ROW)
+        self.grow = self._rooms.grow
 
     def judge(
         self,
@@ -72,11 +75,12 @@ class Slopes:
     ) -> tuple[Slope, Kept]:
         """The slope with each of these reports, and the windows as they leave them. `rows` come device by device, each
         device's in turn; what does not say the field is unknown. `interval_s` is by slot."""
-        slope = Slope(np.full(len(slots), np.nan), np.zeros(len(slots), np.int64), np.zeros(len(slots)))
+        unknown = np.full(len(slots), np.nan)
+        slope = Slope(unknown, unknown.copy(), np.zeros(len(slots), np.int64), np.zeros(len(slots)))
         rows = rows[~np.isnan(values[rows])]
         starts = np.flatnonzero(np.append(True, slots[rows][1:] != slots[rows][:-1])) if len(rows) else rows
         devices = slots[rows[starts]].astype(np.int64)
-        windows = self._of(devices)
+        windows = Kept(devices, self._rooms.of(devices))
         gap_us = INTERVALS_WITHOUT * 1_000_000 * interval_s[devices].astype(np.int64)
         reports = np.diff(np.append(starts, len(rows)))
         for turn in range(int(reports.max(initial=0))):
@@ -88,30 +92,7 @@ class Slopes:
 
     def apply(self, kept: Kept) -> None:
         """Take them over."""
-        places = self._place[kept.slots]
-        new = np.flatnonzero(places < 0)
-        if len(new):
-            places[new] = np.arange(self._used, self._used + len(new), dtype=np.int32)
-            self._place[kept.slots[new]] = places[new]
-            self._used += len(new)
-            self._make_room()
-        self._rows[places] = kept.rows
-
-    def _make_room(self) -> None:
-        room = len(self._rows)
-        if self._used > room:
-            more = max(self._used, min(2 * room, len(self._place)), 64) - room
-            self._rows = np.concatenate([self._rows, np.zeros((more, _ROW), np.int64)])
-
-    def _of(self, devices: NDArray[np.int64]) -> Kept:
-        """Copies of these devices' windows."""
-        places = self._place[devices]
-        if not (places < 0).any():
-            return Kept(devices, self._rows[places])
-        rows = np.zeros((len(devices), _ROW), np.int64)
-        known = np.flatnonzero(places >= 0)
-        rows[known] = self._rows[places[known]]
-        return Kept(devices, rows)
+        self._rooms.put(kept.slots, kept.rows)
 
     def _push(
         self, windows: Kept, which: Rows, ts_us: NDArray[np.int64], values: Floats, gap_us: NDArray[np.int64]
@@ -145,12 +126,20 @@ class Slopes:
         place = np.arange(KEPT)
         ago_us = newest - times
         counts = (place < count) & ((ago_us <= self.over_us) | (place >= count - 2))
+        lately = (place < count) & ((ago_us <= self.over_us // _LATELY) | (place >= count - 2))
         x = np.where(counts, ago_us, 0) / -1e6
-        y = np.where(counts, here.values, 0.0).astype(np.float64)
-        n = counts.sum(axis=1)
-        sum_x, sum_y = x.sum(axis=1), y.sum(axis=1)
-        square = n * (x * x).sum(axis=1) - sum_x * sum_x
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope.per_s[report] = np.where(square > 0, (n * (x * y).sum(axis=1) - sum_x * sum_y) / square, np.nan)
-        slope.samples[report] = n
+        slope.per_s[report] = _through(x, here.values, counts)
+        slope.lately_per_s[report] = _through(np.where(lately, x, 0.0), here.values, lately)
+        slope.samples[report] = counts.sum(axis=1)
         slope.span_s[report] = -x.min(axis=1)
+
+
+def _through(x: Floats, values: NDArray[np.float32], counts: NDArray[np.bool_]) -> Floats:
+    """The rise of the line through those that count; NaN where they lie at one time. `x` is 0 where they don't."""
+    y = np.where(counts, values, 0.0).astype(np.float64)
+    n = counts.sum(axis=1)
+    sum_x, sum_y = x.sum(axis=1), y.sum(axis=1)
+    square = n * (x * x).sum(axis=1) - sum_x * sum_x
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise: Floats = np.where(square > 0, (n * (x * y).sum(axis=1) - sum_x * sum_y) / square, np.nan)
+    return rise

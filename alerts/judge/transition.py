@@ -35,7 +35,7 @@ class Limits:
     off_delay_us: int
     off_samples: int
     by_silence: bool
-    calm_us: int = 3_600_000_000
+    calm_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,11 @@ class Sample:
 
 
 Changes = list[Change | Flapped]
+
+
+def no_longer(now_us: int) -> Flapped:
+    """Flapping that ends with what it was of, by nobody's report."""
+    return Flapped(False, now_us, now_us, {"ts_us": now_us, "received_us": now_us, "field": ""})
 
 
 def on_sample(limits: Limits, state: State, sample: Sample) -> tuple[State, Changes]:

@@ -1,11 +1,14 @@
-"""Flaps: what judging has found of flapping becomes the alarm's suppression region, after the batch's transitions."""
+"""Flaps: what judging has found of flapping becomes the alarm's suppression region, after the transitions of the same
+transaction: by whoever judges, a shard's holder or the city.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
 from alerts.judge.evaluate import Evaluator
-from alerts.judge.outcome import Flapping, Outcome
+from alerts.judge.outcome import Outcome
+from alerts.judge.transition import Flapped, no_longer
 from alerts.record.locked import ENGINE, Locked, Subject
 from alerts.record.owe import shown_proof
 from alerts.regions.suppress import begin, leave, tell_if_over
@@ -17,40 +20,33 @@ from underfoot.storage.statements import statement
 
 _KIND = Suppression.flapping
 
+Flaps = tuple[Subject, Flapped]
 
-_Found = tuple[Subject, Flapping]
 
-
-def record_flapping(connection: Connection, judged: Iterable[tuple[Evaluator, Outcome]]) -> None:
-    """In the transaction that has recorded their transitions."""
-    _record(
-        connection,
-        [
-            ((SubjectKind.device.value, int(evaluator.device_key[one.slot]), one.rule_id), one)
-            for evaluator, outcome in judged
-            for one in outcome.flapping
-        ],
-    )
+def of_devices(judged: Iterable[tuple[Evaluator, Outcome]]) -> list[Flaps]:
+    return [
+        ((SubjectKind.device.value, int(evaluator.device_key[one.slot]), one.rule_id), one.change)
+        for evaluator, outcome in judged
+        for one in outcome.flapping
+    ]
 
 
 def end_forgotten(connection: Connection, shard: str, flaps: Callable[[int, str], bool], now_us: int) -> None:
     """End the flapping that is on record and of which the engine knows nothing: of a rule that is withdrawn, say.
     `flaps` is asked by device_key and rule_id."""
     rows = connection.execute(statement("flaps.suppressed"), {"shard": shard}).fetchall()
-    _record(
+    record_flapping(
         connection,
         [
-            (
-                (SubjectKind.device.value, device_key, rule_id),
-                Flapping(-1, rule_id, False, now_us, now_us, {"ts_us": now_us, "received_us": now_us}),
-            )
+            ((SubjectKind.device.value, device_key, rule_id), no_longer(now_us))
             for device_key, rule_id in rows
             if not flaps(device_key, rule_id)
         ],
     )
 
 
-def _record(connection: Connection, found: Sequence[_Found]) -> None:
+def record_flapping(connection: Connection, found: Sequence[Flaps]) -> None:
+    """In the transaction that has recorded their transitions."""
     if not found:
         return
     locked = Locked(connection)

@@ -78,21 +78,24 @@ class Locked:
     def lock_subjects(self, subjects: Iterable[Subject]) -> None:
         """Lock the alarms of these subjects; those that have never been are made."""
         rows = [{"subject_kind": kind, "subject_key": key, "rule_id": rule_id} for kind, key, rule_id in subjects]
-        self._take("alarms.lock_alarms", {"subjects": Jsonb(rows)})
+        params = {"subjects": Jsonb(rows)}
+        self._take("alarms.lock_alarms", "alarms.open_episodes_of", params)
 
     def lock_keys(self, alarm_keys: Sequence[int]) -> None:
         """Lock those of these alarms that there are."""
-        self._take("alarms.lock_alarms_by_key", {"alarm_keys": list(alarm_keys)})
+        self._take("alarms.lock_alarms_by_key", "alarms.open_episodes", {"alarm_keys": list(alarm_keys)})
 
-    def _take(self, name: str, params: dict[str, Any]) -> None:
+    def _take(self, name: str, open_episodes: str, params: dict[str, Any]) -> None:
         execute = self.connection.execute
         suppressed = []
-        for alarm_key, kind, key, rule_id, episode, transition_no, by in execute(statement(name), params).fetchall():
+        # Both before either is asked for: within a pipeline that is one way there and back.
+        locked, opened = execute(statement(name), params), execute(statement(open_episodes), params)
+        for alarm_key, kind, key, rule_id, episode, transition_no, by in locked.fetchall():
             alarm = Alarm(alarm_key, (kind, key, rule_id), episode, transition_no)
             self._alarms[alarm_key] = self._by_subject[alarm.subject] = alarm
             if by:
                 suppressed.append(alarm_key)
-        for alarm_key, one in self._episodes("alarms.open_episodes", {"alarm_keys": list(self._alarms)}):
+        for alarm_key, one in _episodes(opened):
             self._alarms[alarm_key].open = one
         if suppressed:
             for alarm_key, key, kind, cause, severity, until, reason in execute(
@@ -115,32 +118,9 @@ class Locked:
                 others.append((alarm_key, number))
         if others:
             params = {"alarm_keys": [key for key, _ in others], "episodes": [number for _, number in others]}
-            for alarm_key, one in self._episodes("alarms.episodes_of", params):
+            for alarm_key, one in _episodes(self.connection.execute(statement("alarms.episodes_of"), params)):
                 found[alarm_key, one.episode] = one
         return found
-
-    def _episodes(self, name: str, params: dict[str, Any]) -> Iterator[tuple[int, Episode]]:
-        for row in self.connection.execute(statement(name), params):
-            alarm_key, episode, severity, worst, human, by, at, raised_at, received_at, version, title = row[:11]
-            condition, withheld, cleared_at, cleared_received_at, clear_reason = row[11:]
-            yield (
-                alarm_key,
-                Episode(
-                    episode=episode,
-                    severity=severity,
-                    worst=worst,
-                    seen=Seen(Human(human), by, at),
-                    raised_at=raised_at,
-                    raised_received_at=received_at,
-                    rule_version=version,
-                    title=title,
-                    condition=Condition(condition),
-                    withheld=withheld,
-                    cleared_at=cleared_at,
-                    cleared_received_at=cleared_received_at,
-                    clear_reason=clear_reason,
-                ),
-            )
 
     def __iter__(self) -> Iterator[Alarm]:
         return iter(self._alarms.values())
@@ -244,8 +224,8 @@ class Locked:
 
     # writing --------------------------------------------------------------------------------------------------------
 
-    def write(self) -> int:
-        """Write what changed. Returns how many deliveries are owed now that were not."""
+    def write(self) -> None:
+        """Write what changed, and owe what that is to be told."""
         episodes = [self._row_of(alarm, one) for alarm in self for one in alarm.touched.values()]
         counters = [
             {
@@ -266,7 +246,8 @@ class Locked:
         ):
             if rows:
                 self.connection.execute(statement(name), {"rows": Jsonb(rows)})
-        return enqueue(self.connection, self.notices) if self.notices else 0
+        if self.notices:
+            enqueue(self.connection, self.notices)
 
     @staticmethod
     def _row_of(alarm: Alarm, one: Episode) -> dict[str, Any]:
@@ -289,3 +270,27 @@ class Locked:
             "proof": one.proof if one.proof is not None else {},
             "withheld": one.withheld,
         }
+
+
+def _episodes(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Episode]]:
+    for row in rows:
+        alarm_key, episode, severity, worst, human, by, at, raised_at, received_at, version, title = row[:11]
+        condition, withheld, cleared_at, cleared_received_at, clear_reason = row[11:]
+        yield (
+            alarm_key,
+            Episode(
+                episode=episode,
+                severity=severity,
+                worst=worst,
+                seen=Seen(Human(human), by, at),
+                raised_at=raised_at,
+                raised_received_at=received_at,
+                rule_version=version,
+                title=title,
+                condition=Condition(condition),
+                withheld=withheld,
+                cleared_at=cleared_at,
+                cleared_received_at=cleared_received_at,
+                clear_reason=clear_reason,
+            ),
+        )

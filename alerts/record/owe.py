@@ -80,14 +80,11 @@ def notice(
     return Notice(alarm, facts, addressed, receivers, tuple(sinks))
 
 
-def enqueue(connection: Connection, notices: Sequence[Notice]) -> int:
-    """Owe them. Returns how many deliveries are new; the dispatcher is woken with the commit."""
+def enqueue(connection: Connection, notices: Sequence[Notice]) -> None:
+    """Owe them; if anything is new by that, the dispatcher is woken with the commit."""
     _complete(connection, [one for one in notices if one.addressed is None])
     rows = [_row(one) for one in notices]
-    owed = connection.execute(statement("alarms.enqueue"), {"rows": Jsonb(rows)}).rowcount
-    if owed:
-        connection.execute("SELECT pg_notify('underfoot_outbox', '')")
-    return owed
+    connection.execute(statement("alarms.enqueue"), {"rows": Jsonb(rows)})
 
 
 def _complete(connection: Connection, notices: Sequence[Notice]) -> None:

@@ -51,16 +51,16 @@ class Recorder:
         self._locked = Locked(connection)
         self._held: dict[int, tuple[InForce, str, datetime]] = {}
 
-    def record(self, transitions: Iterable[Transition], actor: str = ENGINE) -> int:
-        """Write them, and what they owe to sinks. Returns how many deliveries are owed now."""
+    def record(self, transitions: Iterable[Transition], actor: str = ENGINE) -> None:
+        """Write them, and what they owe to sinks."""
         listed = list(transitions)
         if not listed:
-            return 0
+            return
         self._locked.lock_subjects(_subject(transition) for transition in listed)
         self._held = self._kept_back(listed)
         for transition in listed:
             self._add(self._locked.of(_subject(transition)), transition, actor)
-        return self._locked.write()
+        self._locked.write()
 
     def record_past(self, pasts: Sequence[Sequence[Transition]], actor: str = ENGINE) -> list[tuple[int, int, int]]:
         """Episodes that are over already, each from its raise to its end; whatever is open stays so.

@@ -96,6 +96,18 @@ class EscalationShown(TypedDict):
     waiting: int
 
 
+class PictureShown(TypedDict):
+    """A picture of the case. One of `url` and `base64` is there; the rest where it is known."""
+
+    kind: Literal["near", "far", "before", "after"]
+    url: NotRequired[str]
+    base64: NotRequired[str]
+    name: NotRequired[str]
+    taken_at: NotRequired[str]
+    lon: NotRequired[float]
+    lat: NotRequired[float]
+
+
 class Snapshot(TypedDict):
     installation_id: str
     alarm_key: int
@@ -119,3 +131,4 @@ class Snapshot(TypedDict):
     asset: AssetShown | None
     area: AreaShown | None
     escalation: NotRequired[EscalationShown]
+    pictures: NotRequired[list[PictureShown]]

@@ -18,6 +18,7 @@ from alerts.judge.outcome import RuleInForce, Variant
 from alerts.rules import Rule, RuleError, RuleProblem, SystemRule, parse_rule, shipped_pack
 from alerts.rules.override import CITY, Override, Scope, overridden, parse_override
 from underfoot.alarms import Reason
+from underfoot.audit.log import enter
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -227,13 +228,13 @@ def install_shipped(connection: Connection) -> int:
     edits stay. Returns how many versions are new."""
     if not _news(connection) and not _retired(in_force(connection)):
         return 0
-    added = 0
+    added: dict[str, int] = {}
+    withdrawn: dict[str, int] = {}
     with connection.transaction():
         connection.execute(statement("rules.lock"))
         known = in_force(connection)
         for old in _retired(known):
-            _add(connection, old.rule_id, CITY, old.body, author=SHIPPED, withdrawn=True)
-            added += 1
+            withdrawn[old.rule_id] = _add(connection, old.rule_id, CITY, old.body, author=SHIPPED, withdrawn=True)
         for rule in _news(connection):
             try:
                 _refuse_misfit(known, rule)
@@ -241,9 +242,11 @@ def install_shipped(connection: Connection) -> int:
                 # A city's override counts for more than our news: the rule stays as it was.
                 log.error("%s: the shipped rule has changed, but stays as it was: %s", rule.rule_id, error)  # noqa: TRY400
                 continue
-            _add(connection, rule.rule_id, CITY, rule.model_dump(mode="json"), author=SHIPPED, withdrawn=False)
-            added += 1
-    return added
+            body = rule.model_dump(mode="json")
+            added[rule.rule_id] = _add(connection, rule.rule_id, CITY, body, author=SHIPPED, withdrawn=False)
+        if added or withdrawn:
+            enter(connection, SHIPPED, "rules.ship", "rules", {"put": added, "withdrawn": withdrawn})
+    return len(added) + len(withdrawn)
 
 
 def _retired(known: Iterable[Version]) -> list[Version]:
@@ -356,9 +359,7 @@ def _write(
     version = _add(connection, rule_id, scope, body, author=author or actor, withdrawn=withdrawn)
     action = "rule.withdraw" if withdrawn else "rule.restore" if author == SHIPPED else "rule.put"
     detail = {"scope": str(scope), "version": version, "was": was.version if was is not None else 0}
-    connection.execute(
-        statement("ledger.audit"), {"actor": actor, "action": action, "subject": rule_id, "detail": Jsonb(detail)}
-    )
+    enter(connection, actor, action, rule_id, detail)
     connection.execute(statement("rules.notify"))
     return version
 

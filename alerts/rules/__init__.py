@@ -22,6 +22,7 @@ from alerts.rules.gateway_outage import GatewayOutageRule
 from alerts.rules.judged import JudgedRule
 from alerts.rules.level import LevelRule
 from alerts.rules.mismatch import MismatchRule
+from alerts.rules.overload import OverloadRule
 from alerts.rules.parts import AnyRule, CaseCode, Crew, FamilyRule, Level, RuleId, SeverityName
 from alerts.rules.silence import LateHazardRule, NoDataRule
 from alerts.rules.slope import ForecastRule, RateRule, SlopeRule
@@ -31,7 +32,16 @@ from alerts.rules.system import SystemRule
 from alerts.rules.weather import WeatherRule
 
 SingleDeviceRule = LevelRule | RateRule | ForecastRule | MismatchRule | NoDataRule | LateHazardRule
-CityRule = WeatherRule | ConditionedRule | CompositeRule | StuckRule | GatewayOutageRule | BlockageRule | StormRule
+CityRule = (
+    WeatherRule
+    | ConditionedRule
+    | CompositeRule
+    | StuckRule
+    | GatewayOutageRule
+    | BlockageRule
+    | OverloadRule
+    | StormRule
+)
 DutyRule = EscalationRule | WorkingTimeRule | HealthRule
 Rule = SingleDeviceRule | CityRule | DutyRule | SystemRule
 _RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="kind")])
@@ -56,6 +66,7 @@ __all__ = [
     "LevelRule",
     "MismatchRule",
     "NoDataRule",
+    "OverloadRule",
     "RateRule",
     "Rule",
     "RuleError",

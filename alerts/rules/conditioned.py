@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from alerts.rules.errors import FieldError
 from alerts.rules.level import LevelRule
-from alerts.rules.parts import FamilyRule, Level, RuleId, Strict
+from alerts.rules.parts import FamilyRule, Level, RuleId, Strict, calms_after_s
 from underfoot.families import FAMILIES, Column
 
 LevelSet = Annotated[tuple[Level, ...], Field(max_length=4)]
@@ -87,6 +87,10 @@ class ConditionedRule(FamilyRule):
     def levels_of(self, name: SetName) -> tuple[Level, ...]:
         levels: tuple[Level, ...] = getattr(self, name)
         return levels
+
+    @property
+    def calms_after_s(self) -> float:
+        return calms_after_s(level.severity for name in SETS for level in self.levels_of(name))
 
     @property
     def column(self) -> Column:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from alerts.rules.errors import FieldError
-from alerts.rules.parts import FamilyRule, Level
+from alerts.rules.parts import FamilyRule, Level, calms_after_s
 from underfoot.families import FAMILIES, Column
 
 
@@ -47,7 +47,7 @@ class JudgedRule(FamilyRule):
     def calms_after_s(self) -> float:
         if self.calm_s is not None:
             return self.calm_s
-        return 60.0 if self.levels[-1].severity == "red" else 3600.0
+        return calms_after_s(level.severity for level in self.levels)
 
     @model_validator(mode="after")
     def _levels_and_guards(self) -> Self:
@@ -109,3 +109,11 @@ def can_be(word: str, column: Column, value: bool | int) -> None:
 def must_be_measured(rule: JudgedRule) -> None:
     if rule.column.type not in ("real", "double precision"):
         raise FieldError("field", f"{rule.field!r} is a state; a rule of this kind needs a measured quantity")
+
+
+def span(seconds: float) -> str:
+    """As people say it (Chinese)."""
+    for unit, name in ((3600, "小时"), (60, "分钟")):
+        if seconds >= unit and seconds % unit == 0:
+            return name if seconds == unit else f"{seconds / unit:g}{name}"
+    return f"{seconds:g}秒"

@@ -7,9 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from alerts.rules.errors import FieldError
-from alerts.rules.judged import JudgedRule, can_be
+from alerts.rules.judged import JudgedRule, can_be, must_be_measured, span
 
 Codes = Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+PARTS = 24
+"""Of a time over which a mean is taken: hours, where that is a day."""
 
 
 class LevelRule(JudgedRule):
@@ -20,6 +24,14 @@ class LevelRule(JudgedRule):
         None, description="A state: the field has this value, or one of these codes"
     )
     sum_over_s: float | None = Field(None, gt=0, description="Judge the sum of the field over this time (seconds)")
+    mean_over_s: float | None = Field(
+        None,
+        ge=PARTS,
+        description=f"Judge the mean of the {PARTS} parts of this time, each the mean of its own reports",
+    )
+    mean_of_parts: int = Field(
+        20, ge=1, le=PARTS, description="From fewer of these parts the mean is unknown (of 24 hours 20: GB 3095-2012)"
+    )
     against_baseline: bool | Literal["rise"] = Field(
         False,
         description="Judge how far the value is from the device's own baseline, which is 0 where the ledger has none;"
@@ -33,13 +45,18 @@ class LevelRule(JudgedRule):
     def _measure(self) -> Self:
         if self.worst_from is not None and (not self.against_baseline or self.looks != "above"):
             raise FieldError("worst_from", "belongs to a rule against a baseline that looks above")
+        if self.mean_over_s is not None:
+            must_be_measured(self)
+            if self.sum_over_s is not None or self.against_baseline:
+                raise FieldError("mean_over_s", "a mean, a sum and a baseline are three rules")
         if self.equals is None:
             return self
-        only = "a rule with `equals` has one level, looks above, sums nothing and has no baseline"
+        only = "a rule with `equals` has one level, looks above, takes no sum or mean and has no baseline"
         for word, fits in (
             ("levels", len(self.levels) == 1),
             ("looks", self.looks == "above"),
             ("sum_over_s", self.sum_over_s is None),
+            ("mean_over_s", self.mean_over_s is None),
             ("against_baseline", not self.against_baseline),
         ):
             if not fits:
@@ -54,6 +71,11 @@ class LevelRule(JudgedRule):
         for value in self.states:
             can_be("equals", self.column, value)
         return self
+
+    @property
+    def shown_as(self) -> tuple[str, str]:
+        label, unit = super().shown_as
+        return (f"{label} {span(self.mean_over_s)}平均" if self.mean_over_s is not None else label), unit
 
     @property
     def states(self) -> tuple[bool | int, ...]:

@@ -25,7 +25,7 @@ from underfoot.topics import DEVICE_ID
 _KINDS: tuple[ScopeKind, ...] = ("city", "area", "tag", "device")
 
 # What a rule is, rather than how far it goes, and how people are reminded: the same for every scope, though a number.
-_IDENTITY = frozenset({"sum_over_s", "over_s", "per_s", "realarm_min"})
+_IDENTITY = frozenset({"sum_over_s", "mean_over_s", "over_s", "per_s", "realarm_min"})
 
 
 @dataclass(frozen=True, slots=True)

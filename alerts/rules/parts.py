@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +30,12 @@ class Level(Strict):
     @property
     def rank(self) -> int:
         return Severity[self.severity].value
+
+
+def calms_after_s(severities: Iterable[SeverityName]) -> float:
+    """How long nothing must have begun or ended for an alarm that may have these severities not to be flapping any
+    more: nobody waits longer at a hole that stays open."""
+    return 60.0 if "red" in severities else 3600.0
 
 
 class Crew(Strict):

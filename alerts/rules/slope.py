@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from alerts.rules.errors import FieldError
-from alerts.rules.judged import JudgedRule, must_be_measured
+from alerts.rules.judged import JudgedRule, must_be_measured, span
 
 MOST_SAMPLES = 7
 """So many different samples are sure to be kept of a window that is full."""
@@ -39,7 +39,7 @@ class RateRule(SlopeRule):
     @property
     def shown_as(self) -> tuple[str, str]:
         speed = "涨速" if self.looks == "above" else "变化速度"
-        return f"{self.column.label}{speed}", f"{self.column.unit}/{_span(self.per_s)}"
+        return f"{self.column.label}{speed}", f"{self.column.unit}/{span(self.per_s)}"
 
 
 class ForecastRule(SlopeRule):
@@ -48,11 +48,21 @@ class ForecastRule(SlopeRule):
     kind: Literal["forecast"]
     looks: Literal["below"] = "below"
     to: float = Field(description="Where it must not come")
+    to_rim: bool = Field(
+        False, description="For `fill_ratio`: up to the rim instead, where the ledger says how high that lies"
+    )
+    beyond: float | None = Field(
+        None, description="Only from this value on: what moves before that (a storm sewer that fills) is as designed"
+    )
     by: Literal["rising", "falling"]
     noise_per_min: float = Field(gt=0, description="A slower change than this is none (the field's unit a minute)")
 
     @model_validator(mode="after")
     def _minutes(self) -> Self:
+        if self.to_rim and (self.family, self.field, self.by) != ("pipe", "fill_ratio", "rising"):
+            raise FieldError("to_rim", "belongs to a rule by which a sewer's `fill_ratio` rises")
+        if self.beyond is not None and (self.to - self.beyond) * (1 if self.by == "rising" else -1) <= 0:
+            raise FieldError("beyond", f"{self.beyond:g} lies behind to = {self.to:g}: nothing would be foreseen")
         for level in self.levels:
             if level.limit < 0:
                 raise FieldError("levels", f"limit {level.limit:g}: minutes left are never negative")
@@ -61,10 +71,3 @@ class ForecastRule(SlopeRule):
     @property
     def shown_as(self) -> tuple[str, str]:
         return "预计还有", "分钟"
-
-
-def _span(seconds: float) -> str:
-    for unit, name in ((3600, "小时"), (60, "分钟")):
-        if seconds >= unit and seconds % unit == 0:
-            return name if seconds == unit else f"{seconds / unit:g}{name}"
-    return f"{seconds:g}秒"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from rich.text import Text
 from alerts.storm.paper import duration, paper
 from alerts.storm.report import NoSuchIncidentError, StormReport, report_of
 from underfoot.city_time import CITY_ZONE
+from underfoot.clock import CLOCK
 from underfoot.storage.migrate import MigrationError
 from underfoot.storage.statements import statement
 from underfoot.terminal import connect_migrated
@@ -75,13 +76,13 @@ def incidents_report(
         raise _wrong("--json --markdown: give one of them")
     with _connect() as connection:
         try:
-            report = report_of(connection, incident_key, now=datetime.now(UTC))
+            report = report_of(connection, incident_key, now=CLOCK.now())
         except NoSuchIncidentError as error:
             raise _wrong(str(error)) from None
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     elif markdown:
-        typer.echo(paper(report, datetime.now(UTC)))
+        typer.echo(paper(report, CLOCK.now()))
     else:
         _print(report)
 

@@ -27,6 +27,8 @@ def flood_cause(area_code: str) -> str:
 
 def held(connection: Connection, raised: Sequence[tuple[int, str, int]]) -> dict[int, tuple[InForce, datetime]]:
     """Of alarms that are being raised (key, rule, severity), which are held from now on, and how."""
+    if all(severity > KEPT_BACK_UP_TO for _, _, severity in raised):
+        return {}
     rule = storm_rule(connection)
     if rule is None:
         return {}

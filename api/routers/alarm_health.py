@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -15,6 +14,7 @@ from api.models.duty import AlarmHealth, HealthFigure
 from api.parameters import Span
 from api.problems import invalid
 from api.roles import V1
+from underfoot.clock import CLOCK
 
 router = APIRouter(prefix=f"{V1}/health", tags=["health"], route_class=GuardedRoute)
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix=f"{V1}/health", tags=["health"], route_class=GuardedRo
 def get_alarm_health(pool: Pool, span: Annotated[Span, Query()]) -> AlarmHealth:
     """Of the last 24 hours, or of a window of 31 days at most: alarms an operator, floods, stale, chattering, the most
     frequent, priorities, deliveries and reports. The limits are the rule `health.alarms`."""
-    until = span.to or datetime.now(UTC)
+    until = span.to or CLOCK.now()
     since = span.from_ or until - WINDOW
     if until - since > LONGEST:
         raise invalid(

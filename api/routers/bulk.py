@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Self
 
 import psycopg
@@ -20,6 +19,7 @@ from api.parameters import BigKey
 from api.problems import Problem, invalid
 from api.roles import V1
 from api.rows import fetch_all
+from underfoot.clock import CLOCK
 from underfoot.settings import Settings
 
 log = logging.getLogger("underfoot.api")
@@ -97,7 +97,7 @@ def _fixed(body: BulkWanted, settings: Settings) -> Act:
     """The action alone; a shelf ends at one time for all of them."""
     given = body.model_dump(include=set(Act.model_fields))
     if body.action == "shelve":
-        given |= {"until": until_when(body.shelving, datetime.now(UTC), settings), "minutes": None}
+        given |= {"until": until_when(body.shelving, CLOCK.now(), settings), "minutes": None}
     return Act(**given)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -30,6 +30,7 @@ from api.models.duty import (
 from api.parameters import CITY_ZONE, AreaCode, Instant, Question, Span, Text
 from api.problems import Problem, invalid, not_found
 from api.roles import V1
+from underfoot.clock import CLOCK
 
 router = APIRouter(prefix=f"{V1}/duty", tags=["duty"], route_class=GuardedRoute)
 
@@ -59,7 +60,7 @@ class HandoverQuestion(Span):
 @router.get("/now", summary="Who is on duty")
 def on_duty_now(pool: Pool, question: Annotated[At, Query()]) -> DutyNow:
     """Everybody on duty at every level, and where nobody will be in the next days."""
-    at = question.at or datetime.now(UTC)
+    at = question.at or CLOCK.now()
     with pool.connection() as connection:
         roster, sinks = store.load_roster(connection), store.duty_sinks(connection)
     today = at.astimezone(CITY_ZONE).date()
@@ -116,7 +117,7 @@ def post_swap(pool: Pool, caller: WhoCalls, body: Swap) -> Swap:
 @router.get("/handover", summary="What a shift leaves the next one")
 def get_handover(pool: Pool, question: Annotated[HandoverQuestion, Query()]) -> Handover:
     """交接班: raised, closed, open, what nobody has answered, shelved, out of service, incidents, sinks, notes."""
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     with pool.connection() as connection:
         roster = store.load_roster(connection)
         try:
@@ -142,7 +143,7 @@ def post_note(pool: Pool, caller: WhoCalls, body: NoteWanted) -> Note:
     with pool.connection() as connection:
         if body.area is not None and not store.area_names(connection, [body.area]):
             raise invalid("area", body.area, "there is no such area; see /api/v1/areas/tree", place="body")
-        row = store.add_note(connection, body.text, area=body.area, actor=caller.name, at=datetime.now(UTC))
+        row = store.add_note(connection, body.text, area=body.area, actor=caller.name, at=CLOCK.now())
     return Note.model_validate(row)
 
 

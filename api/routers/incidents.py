@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -32,6 +32,7 @@ from api.parameters import AreaCode, BigKey, Paged, Span
 from api.problems import not_found
 from api.roles import V1
 from api.rows import fetch_all, fetch_one, one_page
+from underfoot.clock import CLOCK
 
 router = APIRouter(prefix=f"{V1}/incidents", tags=["incidents"], route_class=GuardedRoute)
 
@@ -96,7 +97,7 @@ def get_incident(pool: Pool, incident_key: IncidentKeyPath) -> IncidentDetail:
         members = members_of(connection, incident_key, ever=over)
         about = About(incident_key, row["area_code"], row["area_name"], row["catchment"])
         rule = numbers_of(rule_as_last_known(connection, RULE_ID))
-        summary = summary_of(connection, about, members, rule, datetime.now(UTC))
+        summary = summary_of(connection, about, members, rule, CLOCK.now())
     return IncidentDetail.model_validate(row | Incident.parts(row) | {"now": summary, "map": _map(members, summary)})
 
 
@@ -137,7 +138,7 @@ def get_report(pool: Pool, incident_key: IncidentKeyPath) -> StormReport:
     """Peak depths, first and last times, how soon it was answered; of one that is not over, so far."""
     with pool.connection() as connection:
         try:
-            return report_of(connection, incident_key, now=datetime.now(UTC))
+            return report_of(connection, incident_key, now=CLOCK.now())
         except NoSuchIncidentError:
             raise not_found(f"incident {incident_key}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -17,6 +16,7 @@ from api.parameters import Paged
 from api.problems import Problem, invalid, not_found
 from api.roles import V1
 from api.rows import Row, audit, fetch_all, fetch_one, one_page
+from underfoot.clock import CLOCK
 from underfoot.storage.connect import Connection
 
 router = APIRouter(prefix=f"{V1}/out-of-service", tags=["out of service"], route_class=GuardedRoute)
@@ -47,7 +47,7 @@ def begin_order(pool: Pool, caller: WhoCalls, body: OrderBegun) -> OutOfService:
     told of an episode is still told its end. Again is the same as once; with other places or rules it adds these."""
     with pool.connection() as connection:
         order = _order(connection, body)
-        keys = begin_out_of_service(connection, order, caller.name, datetime.now(UTC), reason=body.reason)
+        keys = begin_out_of_service(connection, order, caller.name, CLOCK.now(), reason=body.reason)
         if not keys:
             raise invalid("rules", body.rules, "there is nothing here that these rules judge", place="body")
         audit(
@@ -74,7 +74,7 @@ def end_order(pool: Pool, caller: WhoCalls, order: _OrderPath) -> OrderDone:
         was = fetch_one(connection, "api_alarms.order_was", {"cause": cause_of(order)})
         if was is None or not was["found"]:
             raise not_found(f"work order {order}")
-        ended = end_out_of_service(connection, order, caller.name, datetime.now(UTC))
+        ended = end_out_of_service(connection, order, caller.name, CLOCK.now())
         if ended:
             audit(connection, caller.name, "order.end", f"order:{order}", alarms=ended)
     return OrderDone(order=order, ended=ended)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 import uuid
 from typing import Annotated, Any
 
@@ -20,8 +19,10 @@ from api.dependencies import Pool
 from api.problems import Problem, not_found
 from api.roles import V1
 from api.rows import fetch_one
+from underfoot.clock import CLOCK
 from underfoot.identity import Account
 from underfoot.inbox import Message, post_messages
+from underfoot.reports import microseconds
 
 router = APIRouter(prefix=f"{V1}/push", tags=["push"], route_class=GuardedRoute)
 
@@ -81,7 +82,7 @@ def push(
     body: Annotated[bytes, Depends(_body)],
 ) -> Taken:
     """One push is one message, however many reports it holds. Without a 2xx answer it was not taken: send it again."""
-    received_us = time.time_ns() // 1000
+    received_us = microseconds(CLOCK.now())
     with pool.connection() as connection:
         found = _MAPPING.fullmatch(mapping) and fetch_one(connection, "inbox.pushed_mapping", {"name": mapping})
         if not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -32,6 +32,7 @@ from api.series import (
     statistics,
     window,
 )
+from underfoot.clock import CLOCK
 from underfoot.families import FAMILIES, Column, Family
 from underfoot.storage.connect import Connection
 
@@ -163,8 +164,8 @@ def _raw(connection: Connection, device: Found, question: ReportsQuestion) -> tu
 
 def _bucketed(connection: Connection, device: Found, question: ReportsQuestion) -> tuple[list[Row], str | None]:
     width = WIDTHS[question.bucket or "1h"]
-    begin = question.from_ or datetime.now(UTC)
-    end = question.to or max(datetime.now(UTC), begin)
+    begin = question.from_ or CLOCK.now()
+    end = question.to or max(CLOCK.now(), begin)
     if question.cursor is not None:
         (begin,) = redeem(question, device.device_id, question.cursor, (datetime,))
     first, past = window(connection, width, begin, question.limit)

@@ -17,6 +17,7 @@ import yaml
 from deploy.grafana.city_map import DEFAULT_VIEW, View
 from deploy.grafana.fields import Json
 from deploy.grafana.overview import overview
+from underfoot.audit.log import enter
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.migrate import MigrationError, pending
@@ -74,13 +75,14 @@ def reader_in_force(settings: Settings) -> Reader:
     return Reader(ours.host, ours.database, READER, "", ours.sslmode)
 
 
-def let_reader_in(database_url: str) -> str:
+def let_reader_in(database_url: str, *, actor: str) -> str:
     """Give Grafana's role a new password; return the URL it then logs in with."""
     password = secrets.token_urlsafe(24)
     with _connect(database_url) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), READER.encode(), b"scram-sha-256").decode()
         try:
             connection.execute(statement("grafana.let_reader_in"), [verifier])
+            enter(connection, actor, "database.grant", f"role:{READER}", {"group": READER})
         except psycopg.errors.InsufficientPrivilege as error:
             raise ReaderError(
                 f"the database refuses to let {READER} log in ({error.diag.message_primary}): run this command with"

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from ingest.codecs.mapping import Mapping, MappingError, parse_mapping
 from ingest.codecs.patterns import overlapping, topic_filter
 from ingest.codecs.yaml_file import mapping_of
+from underfoot.audit.log import enter
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
@@ -129,13 +130,5 @@ def _refuse_overlap(mapping: Mapping, others: Iterable[Mapping | UnreadableMappi
 def _write(connection: Connection, name: str, version: int, body: Any, *, withdrawn: bool, actor: str) -> None:
     row = {"name": name, "version": version, "body": Jsonb(body), "withdrawn": withdrawn, "created_by": actor}
     connection.execute(statement("mappings.add"), row)
-    connection.execute(
-        statement("mappings.audit"),
-        {
-            "actor": actor,
-            "action": "codec.withdraw" if withdrawn else "codec.add",
-            "subject": name,
-            "detail": Jsonb({"version": version}),
-        },
-    )
+    enter(connection, actor, "codec.withdraw" if withdrawn else "codec.add", name, {"version": version})
     connection.execute(statement("mappings.notify"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ingest.stations.line import Line, Taken
 from ingest.stations.post import Queue, Waiting
+from underfoot.clock import CLOCK
 from underfoot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ class Sockets:
     def _offer(self, station: _Station, taken: list[Taken]) -> None:
         if not taken:
             return
-        received_us = time.time_ns() // 1000
+        received_us = CLOCK.now_us()
         station.unanswered += len(taken)
         self._counts["messages"] += len(taken)
         self._queue.put([Waiting(station.number, message, received_us) for message in taken])
@@ -265,6 +266,7 @@ class Sockets:
         station.watched = wanted
 
     def _look_after(self, now: float) -> None:
+        CLOCK.look(self._settings.clock_settles_s)
         held = 0
         for station in list(self._stations.values()):
             quiet = now - station.heard

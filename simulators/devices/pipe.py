@@ -1,41 +1,59 @@
-"""管网: a gauge in a sewer. Flow follows from fill and diameter."""
+"""管网: a gauge in a sewer's manhole. Level over the invert of the pipe that leaves, and how much runs through that."""
 
 from __future__ import annotations
 
-import math
-from random import Random
+from collections.abc import Sequence
 from typing import ClassVar
 
-from simulators.devices.powered import PoweredProfile
-from simulators.devices.profile import Forced, Surroundings, Value
-from simulators.roster import FOUL_KIND, RosterDevice
+import numpy as np
+
+from simulators.devices.chance import Floats
+from simulators.devices.gauge import Gauges
+from simulators.devices.powered import OF_ITSELF, PoweredProfile
+from simulators.devices.profile import Columns
+from simulators.devices.sightings import Sightings
+from simulators.roster import FOUL_KIND
+from simulators.site import Site
 from underfoot.families.pipe import Network
+
+_FASTEST_M_S = 8.0
+_LEAST_FILL = 0.03
+"""Below that the velocity sensor is dry and shows 0."""
 
 
 class PipeProfile(PoweredProfile):
-    __slots__ = ("diameter_m", "dry_fill", "network")
+    family: ClassVar[str] = "pipe"
+    steady = OF_ITSELF
+    heeds: ClassVar[frozenset[str]] = frozenset({"battery_pct"})
 
-    wet_interval: ClassVar[float] = 1 / 3
+    def __init__(self, sites: Sequence[Site], seed: int) -> None:
+        super().__init__(sites, seed)
+        for site in sites:
+            if not site.diameter_m > 0:
+                raise ValueError(f"{site.device.device_id}: diameter_m {site.diameter_m}; its pipe needs one, above 0")
+        self.gauges = Gauges(self)
+        foul = np.array([site.device.kind == FOUL_KIND for site in sites], np.bool_)
+        self.network = np.where(foul, int(Network.foul), int(Network.storm))
 
-    def __init__(self, device: RosterDevice, random: Random) -> None:
-        super().__init__(device, random)
-        self.network = Network.foul if device.kind == FOUL_KIND else Network.storm
-        self.diameter_m = random.choice((0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2))
-        self.dry_fill = random.uniform(0.2, 0.42) if self.network is Network.foul else random.uniform(0.02, 0.12)
-
-    def measure(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        values = self.power(forced)
-        more = 0.12 if self.network is Network.foul else 0.55
-        fill = max(forced.get("fill_ratio", self.dry_fill + more * around.strength) + self.noise(0.01), 0.0)
-        velocity_m_s = 0.3 + 0.9 * min(fill, 1.0) + self.noise(0.05)
-        values["level_m"] = fill * self.diameter_m
-        values["fill_ratio"] = fill
-        values["flow_m3_h"] = _wetted_area_m2(self.diameter_m, fill) * velocity_m_s * 3600
+    def measure(self, seen: Sightings) -> Columns:
+        values = self.power(seen)
+        diameter_m = self.diameter_m[seen.unit]
+        level_m = self.gauges.level_m(seen)
+        filled = np.where(seen.fill_m > 0, seen.fill_m, seen.water_m - self.zero_m[seen.unit]) / diameter_m
+        area_m2 = wetted_area_m2(diameter_m, filled)
+        wet = filled > _LEAST_FILL
+        velocity_m_s = np.divide(seen.flow_m3_s, area_m2, out=np.zeros(len(seen)), where=wet & (area_m2 > 0))
+        velocity_m_s = np.clip(velocity_m_s, -_FASTEST_M_S, _FASTEST_M_S)
+        velocity_m_s = np.where(wet, velocity_m_s * (1 + self.noise(seen, "velocity", 0.02)), 0.0)
+        values["level_m"] = level_m
+        values["fill_ratio"] = level_m / diameter_m
+        values["flow_m3_h"] = velocity_m_s * area_m2 * 3600
         values["velocity_m_s"] = velocity_m_s
-        values["network"] = int(self.network)
+        values["network"] = self.network[seen.unit]
         return values
 
 
-def _wetted_area_m2(diameter_m: float, fill: float) -> float:
-    angle = 2 * math.acos(1 - 2 * min(fill, 1.0))
-    return diameter_m**2 / 8 * (angle - math.sin(angle))
+def wetted_area_m2(diameter_m: Floats, fill: Floats) -> Floats:
+    """Of a circular pipe that is filled to this share of its diameter."""
+    angle = 2 * np.arccos(1 - 2 * np.clip(fill, 0.0, 1.0))
+    return np.asarray(diameter_m**2 / 8 * (angle - np.sin(angle)))

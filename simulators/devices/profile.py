@@ -1,78 +1,91 @@
-"""What every device's behaviour has in common: its surroundings, noise, and the step of its sensors.
+"""What every family's devices have in common: sites and chance in columns, and sensors that show steps within a range.
 
-Ordinary values, noise included, stay clear of every limit of the shipped rules, so that what a fleet raises is what a
-scenario scripts. A scenario forces quantities; the profile derives what depends on them.
+A profile stands for all devices of one family: what around them is, in columns, becomes what they say, in columns. A
+report alone is a column of one. Ordinary values, noise included, stay clear of every limit of the shipped rules in
+ordinary weather: what a fleet raises is what really happens in it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
-from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from simulators.roster import RosterDevice
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.devices.chance import Floats, bell, between, keys_of, moments_of
+from simulators.devices.sightings import Sightings
+from simulators.site import Site
 from underfoot.families import FAMILIES
 
-Value = float | int | bool
-Forced = Mapping[str, float]
-"""Quantities that a hazard dictates now, by field; a state is 0 or 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is around every device at a moment. `strength` of the storm is 0 to 1, `fallen` the share of its
-    rain that is down, `fallen_per_h` how fast that grows."""
-
-    strength: float = 0.0
-    fallen: float = 0.0
-    dark: bool = False
-    fallen_per_h: float = 0.0
-
-
-DRY = Surroundings()
+Columns = dict[str, NDArray[Any]]
 
 
 class Profile(ABC):
-    """One device's physics. `random` is the fleet's own, drawn from in a fixed order."""
+    """The physics of a family, over so many sites."""
 
-    __slots__ = ("device", "random")
+    family: ClassVar[str]
+    heeds: ClassVar[frozenset[str]] = frozenset()
+    """Fields that its physics start from, where they are forced."""
+    steady: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are no measurements: what it was told, what it counts, what it says of itself. A sensor that is stuck
+    leaves them alone."""
 
-    wet_interval: ClassVar[float] = 1.0
-    """Its interval in rain, as a share of the dry one."""
-
-    def __init__(self, device: RosterDevice, random: Random) -> None:
-        self.device = device
-        self.random = random
-
-    def report(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        """Its values now, `elapsed_s` after its previous report, as its sensors show them."""
-        return as_sensed(self.device.family, self.measure(around, forced, elapsed_s))
+    def __init__(self, sites: Sequence[Site], seed: int) -> None:
+        self.sites = sites
+        self.keys = keys_of(seed, [site.device.device_id for site in sites])
+        self.shaft_m = np.array([site.rim_m - site.invert_m for site in sites], np.float64)
+        self.zero_m = np.array([site.zero_m for site in sites], np.float64)
+        self.diameter_m = np.array([site.diameter_m for site in sites], np.float64)
 
     @abstractmethod
-    def measure(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        """Its values now, unrounded."""
+    def measure(self, seen: Sightings) -> Columns:
+        """What its sensors would show, unrounded; NaN where one shows nothing."""
 
-    def noise(self, most: float) -> float:
-        """Noise that never exceeds `most`: a bell would, once in a long run, cross a limit."""
-        return self.random.uniform(-most, most)
+    @classmethod
+    def measured_fields(cls) -> list[str]:
+        """The quantities that its sensors measure."""
+        return [
+            column.name
+            for column in FAMILIES[cls.family].columns
+            if column.resolution is not None and column.name not in cls.steady
+        ]
+
+    def trait(self, purpose: str, low: float, high: float) -> Floats:
+        """What each device has for good, by unit."""
+        return between(self.keys, purpose, low, high)
+
+    def noise(self, seen: Sightings, purpose: str, most: float) -> Floats:
+        return bell(self.keys[seen.unit], purpose, moments_of(seen.at_s)) * most
 
 
-def as_sensed(family: str, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Values in the sensors' resolution, inside their range."""
+def as_sensed(family: str, measured: Mapping[str, NDArray[Any]]) -> Columns:
+    """Measured columns in the sensors' resolution, inside the family's range."""
     steps = _steps(family)
-    shown: dict[str, Value] = {}
-    for name, value in values.items():
+    shown: Columns = {}
+    for name, values in measured.items():
         step = steps[name]
         if step is None:
-            shown[name] = value
-        else:
-            low, high, digits = step
-            rounded = round(min(max(value, low), high), digits)
-            shown[name] = rounded if digits else int(rounded)
+            shown[name] = values
+            continue
+        low, high, decimals = step
+        scale = 10.0**decimals
+        stepped = np.rint(np.clip(values, low, high) * scale)
+        shown[name] = stepped / scale if decimals else stepped.astype(np.int64)
     return shown
+
+
+def rows_of(shown: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Each report's values, without what its sensors could not show."""
+    names = tuple(shown)
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*(shown[name].tolist() for name in names), strict=True)]
+    for name, values in shown.items():
+        if values.dtype.kind == "f":
+            for row in np.flatnonzero(np.isnan(values)).tolist():
+                del rows[row][name]
+    return rows
 
 
 @cache

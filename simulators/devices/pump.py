@@ -1,41 +1,39 @@
-"""泵站: a pump that empties its forebay whenever it has filled. The level gauge is wired to a station's first pump."""
+"""泵站: whether a pump runs, what it draws, and the forebay's level. The gauge is wired to a station's first pump."""
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Sequence
+from typing import ClassVar
 
-from simulators.devices.profile import Forced, Profile, Surroundings, Value
-from simulators.roster import RosterDevice
+import numpy as np
 
-_START_M = 2.2
-_STOP_M = 1.2
+from simulators.devices.gauge import Gauges
+from simulators.devices.profile import Columns, Profile
+from simulators.devices.sightings import Sightings
+from simulators.site import Site
+
 _FAULT_CODE = 17
 
 
 class PumpProfile(Profile):
-    __slots__ = ("forebay_m", "gauge", "rated_a", "running")
+    family: ClassVar[str] = "pump"
+    steady = frozenset({"fault_code"})
+    heeds: ClassVar[frozenset[str]] = frozenset({"fault", "fault_code"})
 
-    def __init__(self, device: RosterDevice, random: Random) -> None:
-        super().__init__(device, random)
-        self.gauge = device.forebay_gauge
-        self.forebay_m = random.uniform(1.3, 2.0)
-        self.rated_a = random.uniform(32, 44)
-        self.running = False
+    def __init__(self, sites: Sequence[Site], seed: int) -> None:
+        super().__init__(sites, seed)
+        self.gauges = Gauges(self)
+        self.wired = np.array([site.device.forebay_gauge for site in sites], np.bool_)
+        self.rated_a = self.trait("rated", 32, 44)
 
-    def measure(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        self.forebay_m += -0.12 if self.running else 0.03 + 0.05 * around.strength
-        if self.forebay_m >= _START_M:
-            self.running = True
-        elif self.forebay_m <= _STOP_M:
-            self.running = False
-        fault = bool(forced.get("fault", 0))
-        running = bool(forced.get("running", self.running)) and not fault
-        values: dict[str, Value] = {
+    def measure(self, seen: Sightings) -> Columns:
+        fault = seen.told("fault")
+        running = seen.running & ~fault & ~seen.told("powerless")
+        drawn_a = self.rated_a[seen.unit] * (1 + self.noise(seen, "current", 0.015))
+        return {
             "running": running,
-            "current_a": self.rated_a + self.noise(0.6) if running else 0.0,
+            "current_a": np.where(running, drawn_a, 0.0),
             "fault": fault,
-            "fault_code": _FAULT_CODE if fault else 0,
+            "fault_code": np.where(fault, _FAULT_CODE, 0),
+            "forebay_level_m": np.where(self.wired[seen.unit], self.gauges.level_m(seen), np.nan),
         }
-        if self.gauge:
-            values["forebay_level_m"] = forced.get("forebay_level_m", self.forebay_m) + self.noise(0.02)
-        return values

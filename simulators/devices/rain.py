@@ -1,31 +1,38 @@
-"""雨量: a tipping bucket. It reports what has fallen since its previous report, in tips of 0.1 mm."""
+"""雨量: a tipping bucket. It reports what has fallen since its previous report, in whole tips."""
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Sequence
 from typing import ClassVar
 
-from simulators.devices.powered import PoweredProfile
-from simulators.devices.profile import Forced, Surroundings, Value
-from simulators.roster import RosterDevice
+import numpy as np
 
-_TIP_MM = 0.1
+from simulators.devices.powered import OF_ITSELF, PoweredProfile
+from simulators.devices.profile import Columns
+from simulators.devices.sightings import Sightings
+from simulators.site import Site
+
+_FINE_MODELS = ("ZY-T01",)
+_TIP_MM, _FINE_TIP_MM = 0.2, 0.1
+_RANGE_MM_H = 480.0
+"""8 mm a minute: beyond that the bucket cannot follow (proposed)."""
 
 
 class RainProfile(PoweredProfile):
-    __slots__ = ("catch_mm", "tipped")
+    family: ClassVar[str] = "rain"
+    sheltered = False
+    steady = OF_ITSELF
+    heeds: ClassVar[frozenset[str]] = frozenset({"battery_pct"})
 
-    wet_interval: ClassVar[float] = 1 / 5
+    def __init__(self, sites: Sequence[Site], seed: int) -> None:
+        super().__init__(sites, seed)
+        fine = np.array([site.device.model.startswith(_FINE_MODELS) for site in sites], np.bool_)
+        self.tip_mm = np.where(fine, _FINE_TIP_MM, _TIP_MM)
 
-    def __init__(self, device: RosterDevice, random: Random) -> None:
-        super().__init__(device, random)
-        self.catch_mm = random.uniform(2.0, 5.0)
-        self.tipped = 0
-
-    def measure(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        values = self.power(forced)
-        tips = int(forced.get("fallen_mm", self.catch_mm * around.fallen) / _TIP_MM)
-        values["amount_mm"] = (tips - self.tipped) * _TIP_MM
-        values["intensity_mm_h"] = forced.get("intensity_mm_h", self.catch_mm * around.fallen_per_h)
-        self.tipped = tips
+    def measure(self, seen: Sightings) -> Columns:
+        values = self.power(seen)
+        tip_mm = self.tip_mm[seen.unit]
+        tips = np.floor(seen.fallen_mm / tip_mm + 1e-6) - np.floor(seen.fallen_before_mm / tip_mm + 1e-6)
+        values["amount_mm"] = np.maximum(tips, 0.0) * tip_mm
+        values["intensity_mm_h"] = np.clip(seen.rain_mm_h * (1 + self.noise(seen, "intensity", 0.02)), 0.0, _RANGE_MM_H)
         return values

@@ -1,30 +1,48 @@
-"""积水点: asleep on a dry road but for its heartbeat; once a minute in rain."""
+"""积水点: the depth of water over a road's low point, from a gauge let into it or one that looks down from a pole."""
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Sequence
 from typing import ClassVar
 
-from simulators.devices.powered import PoweredProfile
-from simulators.devices.profile import Forced, Surroundings, Value
-from simulators.roster import RosterDevice
+import numpy as np
+
+from simulators.devices.powered import OF_ITSELF, PoweredProfile
+from simulators.devices.profile import Columns
+from simulators.devices.sightings import Sightings
+from simulators.site import Site
 from underfoot.families.road import Place
+
+_FROM_POLE_MODELS = ("ZY-L5",)
+_LET_IN_RANGE_CM = 200.0
+_FROM_POLE_RANGE_CM = 250.0
+"""A gauge on a pole 3 m high with half a metre of blind zone."""
+_FILM_MM_H = 30.0
+"""Rain that makes a road as wet as it gets without ponding."""
 
 
 class RoadProfile(PoweredProfile):
-    __slots__ = ("drift_cm", "place", "wet_film_cm")
+    family: ClassVar[str] = "road"
+    sheltered = False
+    steady = OF_ITSELF
+    heeds: ClassVar[frozenset[str]] = frozenset({"battery_pct"})
 
-    wet_interval: ClassVar[float] = 1 / 15
+    def __init__(self, sites: Sequence[Site], seed: int) -> None:
+        super().__init__(sites, seed)
+        pole = np.array([site.device.model.startswith(_FROM_POLE_MODELS) for site in sites], np.bool_)
+        self.range_cm = np.where(pole, _FROM_POLE_RANGE_CM, _LET_IN_RANGE_CM)
+        self.noise_cm = np.where(pole, 0.3, 0.2)
+        self.per_degree_cm = np.where(pole, 0.01, 0.0)
+        self.offset_cm = self.trait("offset", -0.3, 0.3)
+        self.film_cm = self.trait("film", 0.1, 0.5)
+        self.place = np.array([Place.underpass if site.device.underpass else Place.road for site in sites], np.int64)
 
-    def __init__(self, device: RosterDevice, random: Random) -> None:
-        super().__init__(device, random)
-        self.drift_cm = random.uniform(-0.3, 0.3)
-        self.wet_film_cm = random.uniform(0.1, 0.8)
-        self.place = Place.underpass if device.underpass else Place.road
-
-    def measure(self, around: Surroundings, forced: Forced, elapsed_s: float) -> dict[str, Value]:
-        values = self.power(forced)
-        depth_cm = self.drift_cm + max(self.wet_film_cm * around.strength, forced.get("depth_cm", 0.0))
-        values["depth_cm"] = depth_cm + self.noise(0.2)
-        values["place"] = int(self.place)
+    def measure(self, seen: Sightings) -> Columns:
+        values = self.power(seen)
+        unit = seen.unit
+        film_cm = self.film_cm[unit] * np.clip(seen.rain_mm_h / _FILM_MM_H, 0.0, 1.0)
+        away_cm = self.offset_cm[unit] + self.per_degree_cm[unit] * (seen.air_c - 20)
+        depth_cm = np.maximum(seen.ponding_cm, film_cm) + away_cm + self.noise(seen, "depth", 1.0) * self.noise_cm[unit]
+        values["depth_cm"] = np.minimum(depth_cm, self.range_cm[unit])
+        values["place"] = self.place[unit]
         return values

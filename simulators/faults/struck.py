@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from simulators.scenario.model import (
+from simulators.scenario.faults import (
     CorruptPayload,
     DeadSensor,
     Delay,

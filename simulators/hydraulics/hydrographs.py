@@ -13,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Series = NDArray[np.float32]
+_TEXTS = ("nodes", "links", "gages", "warnings")
 
 
 @dataclass(frozen=True)
 class Hydrographs:
     """Arrays are (steps, elements) in the order of the names. `depth_m` is above the node's invert and unclipped,
     `flooding_m3_s` what leaves the network there, `ponding_m` the water over the rim (at nodes that pond);
-    `fill_m` and `flow_m3_s` are of links, `setting` 0 where a pump stands still or a pipe is shut; `rain_mm_h` is of
-    gages.
+    `fill_m` and `flow_m3_s` are of links (against the link's direction: negative); `setting` is 0 where a pump stands
+    still, and in a blocked pipe the share that still passes; `rain_mm_h` is of gages, each value for the minute that
+    begins at its step. `routing_error_pct`: the water that SWMM itself could not account for; `warnings`: what a
+    reader of the result should know.
     """
 
     step_s: int
@@ -34,6 +37,9 @@ class Hydrographs:
     flow_m3_s: Series
     setting: Series
     rain_mm_h: Series
+    runoff_error_pct: float = 0.0
+    routing_error_pct: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -59,7 +65,7 @@ class Hydrographs:
 
     def save(self, path: Path) -> None:
         stored: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name in ("nodes", "links", "gages"):
+        for name in _TEXTS:
             stored[name] = np.array(stored[name], dtype=np.str_)
         np.savez_compressed(path, **stored)
 
@@ -67,6 +73,8 @@ class Hydrographs:
     def load(cls, path: Path) -> Hydrographs:
         with np.load(path, allow_pickle=False) as stored:
             values = {one.name: stored[one.name] for one in fields(cls)}
-        for name in ("nodes", "links", "gages"):
+        for name in _TEXTS:
             values[name] = tuple(str(each) for each in values[name])
+        for name in ("runoff_error_pct", "routing_error_pct"):
+            values[name] = float(values[name])
         return cls(**{**values, "step_s": int(values["step_s"])})

@@ -13,6 +13,10 @@ LinkKind = Literal["conduit", "pump", "orifice", "weir", "outlet"]
 WaterKind = Literal["storm", "foul"]
 
 
+class NetworkError(ValueError):
+    """A network cannot be read, laid out or made: says where (file, line, section, element), which value, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """`max_depth_m` is from the invert to the rim; `x`, `y` are the file's own, None where it has none."""
@@ -60,7 +64,8 @@ class Subcatchment:
 @dataclass(frozen=True)
 class Network:
     """`water`: what a node or link carries, by name; what is not named carries storm water. Streets, low points and
-    the like come from the mapping file or the generator."""
+    the like come from the mapping file or the generator. `gage_places`: of the gages that the file shows on its map, in
+    its own coordinates, as `x` and `y` of nodes are."""
 
     name: str
     nodes: dict[str, Node]
@@ -68,6 +73,7 @@ class Network:
     gages: tuple[str, ...]
     subcatchments: dict[str, Subcatchment]
     water: dict[str, WaterKind] = field(default_factory=dict)
+    gage_places: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def carries(self, name: str) -> WaterKind:
         return self.water.get(name, "storm")

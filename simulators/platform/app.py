@@ -19,7 +19,7 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
-from simulators.platform.access import Access
+from simulators.platform.access import Access, RefusedError
 from simulators.platform.behaviour import Behaviour, Behaviours
 from simulators.platform.cases import CaseState, NotPossibleError
 from simulators.platform.course import Course
@@ -195,10 +195,11 @@ class _StandIn:
         if told is not None and told.kind != "lose_answer":
             self.records.add("event", told.kind, received_ms, push_id=push_id, body=body)
             return await self._misbehave(told, request, answer)
-        why_not = self.access.refusal(request.headers)
-        if why_not is not None:
-            self.records.add("event", "not_let_in", received_ms, detail=why_not, push_id=push_id, body=body)
-            return _Json(answer(401, why_not), 401)
+        try:
+            body = self.access.opened(request.headers, request.query_params, body)
+        except RefusedError as refused:
+            self.records.add("event", "not_let_in", received_ms, detail=str(refused), push_id=push_id, body=body)
+            return _Json(answer(401, str(refused)), 401)
         status, said = self.events.take(body, push_id, received_ms)
         if said["message"] == TAKEN:
             self.desk.told(said["data"]["platform_no"], body, received_ms)

@@ -25,7 +25,7 @@ def checksum(data: bytes) -> bytes:
     """CRC-16/Modbus, high byte first."""
     register = 0xFFFF
     for byte in data:
-        register = _STEPS[(register ^ byte) & 0xFF] ^ (register >> 8)
+        register = STEPS[(register ^ byte) & 0xFF] ^ (register >> 8)
     return bytes(((register >> 8) & 0xFF, register & 0xFF))
 
 
@@ -36,7 +36,8 @@ def _after_eight_shifts(value: int) -> int:
     return value
 
 
-_STEPS = [_after_eight_shifts(value) for value in range(256)]
+STEPS = [_after_eight_shifts(value) for value in range(256)]
+"""What eight shifts make of a byte, with the polynomial of Modbus."""
 
 
 def digits(number: int, size: int) -> bytes:

@@ -6,7 +6,19 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import alerts, backtest, deliveries, engine, flood, ingest, registry, stations, steps, workers
+from tests.benchmarks import (
+    alerts,
+    backtest,
+    deliveries,
+    engine,
+    flood,
+    ingest,
+    registry,
+    score,
+    stations,
+    steps,
+    workers,
+)
 from tests.benchmarks.figures import Figure, show, write
 
 GROUPS: dict[str, Callable[[], list[Figure]]] = {
@@ -20,6 +32,7 @@ GROUPS: dict[str, Callable[[], list[Figure]]] = {
     "deliveries": deliveries.figures,
     "backtest": backtest.figures,
     "steps": steps.figures,
+    "score": score.figures,
 }
 
 

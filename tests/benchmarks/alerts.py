@@ -48,7 +48,7 @@ def _delays(made: Rig) -> tuple[list[float], list[float]]:
         "sinks", "add", "platform", "--channel", "platform", "--audience", "platform", "--set", f"url={platform}/events"
     )
     with (
-        made.run(underfoot(), "platform", "--port", str(urlsplit(platform).port), log="platform"),
+        made.run(underfoot(), "standin", "--port", str(urlsplit(platform).port), log="platform"),
         made.run(underfoot(), "ingest", log="ingest"),
         made.run(underfoot(), "alerts", log="alerts"),
     ):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import time
-from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,8 @@ from alerts.rules import shipped_pack
 from ingest.offline import overdue
 from ingest.registry import FamilyDevices
 from simulators.city import City
-from simulators.devices import profile
-from simulators.devices.profile import DRY
 from simulators.roster import RosterDevice, roster_of
+from simulators.stage import ordinary_values
 from tests.benchmarks.figures import Figure, median
 from underfoot.families import FAMILIES, Family
 from underfoot.reports import NO_SEQ, Reports
@@ -132,12 +130,11 @@ class _Batches:
     and always in alarm."""
 
     def __init__(self, family: Family, roster: list[RosterDevice], devices: int) -> None:
-        random = Random(1)
         self._family = family
         self._random = np.random.default_rng(2)
         self._devices = devices
         self._in_alarm = min(int(IN_ALARM * BATCH / 2), devices - 1)
-        said = [profile(device, random).report(DRY, {}, 1.0) for device in roster]
+        said = ordinary_values(roster, 1)
         self._said = [one | self._hazard() for one in said[: self._in_alarm]] + said
         self._columns = {
             name: np.array([one.get(name, np.nan) for one in self._said], np.float64) for name in family.fields

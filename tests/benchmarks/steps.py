@@ -11,7 +11,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -28,9 +27,8 @@ from ingest.packets import publishes
 from ingest.registry import FAMILY_NAMES, SLOT, SLOT_BITS, DeviceRows, FamilyDevices, Registry
 from ingest.validate import judge
 from simulators.city import City
-from simulators.devices import profile
-from simulators.devices.profile import DRY
 from simulators.roster import RosterDevice, roster_of
+from simulators.stage import ordinary_values
 from simulators.wire import frame
 from tests.benchmarks.figures import Figure, median
 from underfoot.reports import Reports, canonical
@@ -164,8 +162,7 @@ def _registry(roster: Sequence[RosterDevice]) -> Registry:
 
 def _batches(roster: Sequence[RosterDevice]) -> Iterator[tuple[bytes, int]]:
     """PUBLISH packets of a batch, and when they were received (µs since 1970): each device in turn."""
-    random = Random(1)
-    said = [profile(device, random).report(DRY, {}, 1.0) for device in roster]
+    said = ordinary_values(roster, 1)
     for number in range(BATCHES):
         now_ms = 1_795_000_000_000 + number * 1000
         packets = bytearray()

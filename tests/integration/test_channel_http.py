@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socketserver
+import ssl
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alerts.channels import channel, parse_config
+from alerts.channels import channel, kept, parse_config
 from alerts.channels.interface import BadMessage, Delivered, Delivery, Outcome, Retry, SinkFailure
 from alerts.channels.line import LONGEST_ANSWER, Line
 from alerts.messages.notice import message
 from tests.integration.owing import snapshot
-from tests.integration.receivers import OK, Receiver, Reply, refusing
+from tests.integration.receivers import OK, Receiver, Reply, certificate_for_localhost, refusing
 
 LINK = "https://underfoot.example/api/v1/alarms/1"
 
@@ -25,6 +29,11 @@ def line() -> Iterator[Line]:
     line = Line(0.5)
     yield line
     line.close()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate_for_localhost(tmp_path_factory.mktemp("tls"))
 
 
 def send(line: Line, name: str, url: str, facts: dict[str, Any] | None = None, **config: Any) -> Outcome:
@@ -38,7 +47,8 @@ def test_the_platform_gets_the_event_as_its_template_has_it(line: Line) -> None:
     )
     with Receiver() as receiver:
         outcome = send(line, "platform", receiver.url, facts, headers={"Authorization": "Bearer t"})
-    assert outcome == Delivered({"status": 200, "answer": {"code": 0, "message": "ok", "data": {"platform_no": "A1"}}})
+    answer = {"code": 0, "message": "ok", "data": {"platform_no": "A1"}}
+    assert outcome == Delivered({"status": 200, "answer": answer, "platform_no": "A1"})
     request = receiver.requests[0]
     assert request.headers["authorization"] == "Bearer t"
     assert request.headers["x-push-id"] == "k" * 64
@@ -78,14 +88,15 @@ def test_a_citys_own_names_and_signature(line: Line) -> None:
     with Receiver() as receiver:
         send(
             line, "platform", receiver.url, signer=signer,
-            rename={"event_type": "eventType"}, also={"source": "underfoot"},
+            template={"eventType": "{title}", "source": "underfoot", "back": "{callback_url}"}, upsert_key=None,
             callback_url="https://underfoot.example/callbacks",
         )  # fmt: skip
     body, headers = receiver.requests[0].body, receiver.requests[0].headers
-    assert body["eventType"] == "井盖打开"
-    assert "event_type" not in body
-    assert body["source"] == "underfoot"
-    assert body["callback_url"] == "https://underfoot.example/callbacks"
+    assert body == {
+        "eventType": "井盖打开",
+        "source": "underfoot",
+        "back": "https://underfoot.example/callbacks",
+    }
     plain = f"{headers['x-tif-timestamp']}secret{headers['x-tif-nonce']}{headers['x-tif-timestamp']}"
     assert headers["x-tif-signature"] == hashlib.sha256(plain.encode()).hexdigest().upper()
 
@@ -197,3 +208,60 @@ def test_connections_are_kept_alive(line: Line) -> None:
         for _ in range(5):
             assert isinstance(send(line, "platform", receiver.url), Delivered)
     assert len(opened) == 1
+
+
+def test_a_connection_that_the_receiver_has_closed_is_not_used_again(line: Line) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _AnswersAndHangsUp) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}/events"
+        for _ in range(3):
+            answering = threading.Thread(target=server.handle_request, daemon=True)
+            answering.start()
+            assert isinstance(send(line, "platform", url), Delivered)
+            answering.join(5)
+
+
+class _AnswersAndHangsUp(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"code": 0}')
+
+
+def test_an_answer_after_which_the_connection_ends_is_read_whole(line: Line) -> None:
+    with Receiver(lambda request: Reply(body=OK.body, headers={"Connection": "close"})) as receiver:
+        for _ in range(2):
+            assert isinstance(send(line, "platform", receiver.url), Delivered)
+
+
+def test_half_an_answer_may_have_been_received(line: Line) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _HalfAnAnswer) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        outcome = send(line, "platform", f"http://127.0.0.1:{server.server_address[1]}/events")
+    assert isinstance(outcome, Retry)
+    assert outcome.maybe_received
+    assert "90 bytes before its end" in outcome.error
+
+
+class _HalfAnAnswer(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"code": 0')
+
+
+def test_a_receiver_whose_certificate_is_not_trusted_is_told_nothing(
+    line: Line, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver() as receiver:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        receiver._server.socket = context.wrap_socket(receiver._server.socket, server_side=True)
+        url = receiver.url.replace("http://127.0.0.1", "https://localhost")
+        outcome = send(line, "platform", url)
+        assert isinstance(outcome, SinkFailure)
+        assert "CERTIFICATE_VERIFY_FAILED" in outcome.error
+        assert receiver.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        kept._trust.cache_clear()
+        try:
+            assert isinstance(send(line, "platform", url), Delivered)
+        finally:
+            kept._trust.cache_clear()

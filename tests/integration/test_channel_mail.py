@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from alerts.channels.line import Line
 from alerts.channels.mail import MailConfig, send
 from alerts.messages.notice import message
 from tests.integration.owing import snapshot
-from tests.integration.receivers import MailServer
+from tests.integration.receivers import MailServer, certificate_for_localhost
 
 LINK = "https://underfoot.example/api/v1/alarms/1"
 
@@ -33,16 +32,7 @@ def line() -> Iterator[Line]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost with its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    both = folder / "both.pem"
-    both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
-    return both
+    return certificate_for_localhost(tmp_path_factory.mktemp("tls"))
 
 
 def tls(certificate: Path) -> ssl.SSLContext:

@@ -11,12 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from alerts.city import engine
+from alerts.city import engine, weather
 from alerts.city.engine import City, FencedError, Step, run_city, take_over
 from alerts.city.judging import Rulebook, RuleStep
 from alerts.city.memory import BY_CONDITION, Judgement, Memory
+from alerts.city.weather import weather_of
 from alerts.judge.outcome import RuleInForce
+from alerts.rulebook.book import put, rule_as_last_known
 from alerts.rules import CompositeRule
+from alerts.rules.weather import Weather, WeatherRule
 from tests.integration.owing import eventually, settings
 from tests.integration.shard import MINUTE
 from tests.integration.town import Town, town_of
@@ -47,6 +50,15 @@ def step_alarms(town: Town) -> list[dict[str, Any]]:
         "SELECT proof ->> 'label' AS said, cleared_at IS NULL AS open FROM episodes JOIN alarms USING (alarm_key)"
         " WHERE rule_id = 'city.step_failing' ORDER BY episode_key"
     )
+
+
+def rule_alarms(town: Town) -> list[tuple[str, bool]]:
+    """Rules that fail or have failed, and whether they do so now."""
+    rows = town.rows(
+        "SELECT proof ->> 'label' AS said, cleared_at IS NULL AS open FROM episodes JOIN alarms USING (alarm_key)"
+        " WHERE rule_id = 'rule.failing'"
+    )
+    return [(row["said"].partition("：")[0], row["open"]) for row in rows]
 
 
 def test_who_has_lost_the_lock_writes_nothing(town: Town) -> None:
@@ -214,19 +226,42 @@ def test_a_failing_rule_stops_no_other_rule_of_its_step(town: Town) -> None:
     assert len(judged) == len(rules) > 1
     assert step_alarms(town) == []
 
-    def failing() -> list[tuple[str, bool]]:
-        rows = town.rows(
-            "SELECT proof ->> 'label' AS said, cleared_at IS NULL AS open FROM episodes JOIN alarms USING (alarm_key)"
-            " WHERE rule_id = 'rule.failing'"
-        )
-        return [(row["said"].partition("：")[0], row["open"]) for row in rows]
-
-    assert failing() == [("cover.dry_weather_high", True)]
+    assert rule_alarms(town) == [("cover.dry_weather_high", True)]
     town.tick()
-    assert failing() == [("cover.dry_weather_high", True)]
+    assert rule_alarms(town) == [("cover.dry_weather_high", True)]
     broken[0] = False
     town.tick()
-    assert failing() == [("cover.dry_weather_high", False)]
+    assert rule_alarms(town) == [("cover.dry_weather_high", False)]
+
+
+def test_a_weather_rule_that_fails_has_no_say_and_is_an_alarm_while_another_goes_on(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(town.shard.database, "editor") as editor:
+        shipped = rule_as_last_known(editor, "rain.weather").rule
+        put(editor, shipped.model_copy(update={"rule_id": "rain.weather_too", "wet_mm": 0.4}), actor="test")
+    broken = {"rain.weather"}
+
+    def says(falls: list[weather.Fall], rule: WeatherRule) -> Weather:
+        if rule.rule_id in broken:
+            raise ZeroDivisionError("as a rule may")
+        return weather_of(falls, rule)
+
+    monkeypatch.setattr(weather, "weather_of", says)
+    town.begin()
+    town.says(("N-1", {"amount_mm": 0.2}))
+    town.tick()
+    assert rule_alarms(town) == [("rain.weather", True)]
+    assert town.weather() == "dry", "by the one that judges"
+    broken.add("rain.weather_too")
+    town.tick()
+    town.tick()
+    assert town.weather() == "unknown", "by none: whoever asks takes the more sensitive"
+    assert step_alarms(town) == [], "the step goes on"
+    broken.clear()
+    town.tick()
+    assert town.weather() == "wet"
+    assert sorted(rule_alarms(town)) == [("rain.weather", False), ("rain.weather_too", False)]
 
 
 def test_a_rule_that_is_withdrawn_ends_what_it_has_open(town: Town) -> None:

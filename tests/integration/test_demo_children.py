@@ -51,7 +51,7 @@ def group_exists(number: int) -> bool:
 
 
 def test_they_run_in_groups_of_their_own_and_are_ended(children: Children) -> None:
-    started = [children.start(name, "platform", "--port", "0") for name in ("one", "two")]
+    started = [children.start(name, "standin", "--port", "0") for name in ("one", "two")]
     assert all(eventually(lambda child=child: at_work(child)) for child in started)  # type: ignore[misc]
     assert [os.getpgid(child.pid) for child in started] == [child.pid for child in started]
     children.check()
@@ -60,7 +60,7 @@ def test_they_run_in_groups_of_their_own_and_are_ended(children: Children) -> No
 
 
 def test_one_that_does_not_listen_is_killed_with_its_group(children: Children, signals: Signals) -> None:
-    child = children.start("stubborn", "platform", "--port", "0")
+    child = children.start("stubborn", "standin", "--port", "0")
     assert eventually(lambda: at_work(child))
     child.process.send_signal(signal.SIGSTOP)
     signals.count = 2  # the user is impatient
@@ -70,7 +70,7 @@ def test_one_that_does_not_listen_is_killed_with_its_group(children: Children, s
 
 
 def test_one_that_ends_is_noticed_with_the_last_lines_of_its_log(children: Children) -> None:
-    child = children.start("wrong", "platform", "--port", "70000")
+    child = children.start("wrong", "standin", "--port", "70000")
     assert eventually(child.ended)
     with pytest.raises(ChildEndedError, match=r"wrong has ended with code 2(.|\n)*65535"):
         children.check()
@@ -115,7 +115,7 @@ def test_they_end_even_if_we_are_killed(tmp_path: Path) -> None:
         "from deploy.children import Children, Signals\n"
         "folder = Path(sys.argv[1])\n"
         "children = Children(Signals(), logs=folder, folder=folder, environment=os.environ)\n"
-        "print(children.start('orphan', 'platform', '--port', '0').pid, flush=True)\n"
+        "print(children.start('orphan', 'standin', '--port', '0').pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     with subprocess.Popen(

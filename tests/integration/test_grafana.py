@@ -285,8 +285,8 @@ def test_the_reader_is_bounded(reader: psycopg.Connection[dict[str, Any]]) -> No
 
 
 def test_the_printed_url_logs_in(database: str) -> None:
-    first = let_reader_in(database)
-    second = let_reader_in(database)
+    first = let_reader_in(database, actor="test")
+    second = let_reader_in(database, actor="test")
     assert urlsplit(second).username == READER
     with psycopg.connect(second) as session:
         assert session.execute("SELECT count(*) FROM dashboard.devices").fetchone() == (0,)

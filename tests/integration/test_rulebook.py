@@ -114,7 +114,9 @@ def test_a_rule_is_edited_withdrawn_and_put_in_force_again(connection: Connectio
     assert found == [(4, False, "wang"), (3, True, "li"), (2, False, "li"), (1, False, "shipped")]
     assert rule_as_of(connection, "road.ponding", 1).rule == PACK["road.ponding"]
     assert rule_as_of(connection, "road.ponding", 3).rule == deeper
-    audited = connection.execute("SELECT actor, action, detail ->> 'version' FROM audit ORDER BY audit_key").fetchall()
+    audited = connection.execute(
+        "SELECT actor, action, detail ->> 'version' FROM audit WHERE action <> 'rules.ship' ORDER BY audit_key"
+    ).fetchall()
     assert audited == [("li", "rule.put", "2"), ("li", "rule.withdraw", "3"), ("wang", "rule.put", "4")]
 
 

@@ -15,12 +15,15 @@ import httpx
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from typer.testing import CliRunner, Result
 
 from simulators import poison
-from simulators.hazards import parse_scenario
+from simulators.cli import commands
+from simulators.hazards import parse_rehearsal
 from simulators.misbehaviour import CLOCKS
 from simulators.platform.behaviour import BehaviourKind
 from simulators.roster import read_roster
+from simulators.scenario.load import shipped
 from simulators.wire import Broker
 
 
@@ -74,18 +77,9 @@ def test_city_can_name_areas(tmp_path: Path) -> None:
 def test_simulate_writes_a_summary_that_adds_up(ledger: Path, broker: str, tmp_path: Path) -> None:
     written = tmp_path / "summary.json"
     done = run(
-        *("simulate", "--ledger", ledger, "--scenario", "quiet", "--seconds", "3", "--rate", "100", "--seed", "5"),
-        *(
-            "--mqtt",
-            broker,
-            "--misbehave",
-            "duplicate=0.1",
-            "--misbehave",
-            "poison=0.1",
-            "--summary",
-            written,
-            "--json",
-        ),
+        *("simulate", "rehearsal", "--ledger", ledger, "--scenario", "quiet", "--seconds", "3", "--rate", "100"),
+        *("--seed", "5", "--mqtt", broker, "--misbehave", "duplicate=0.1", "--misbehave", "poison=0.1"),
+        *("--summary", written, "--json"),
     )
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
@@ -103,7 +97,7 @@ def test_an_interrupted_evening_still_writes_its_summary(
     ledger: Path, broker: str, tmp_path: Path, how: signal.Signals
 ) -> None:
     written = tmp_path / "summary.json"
-    arguments = ("simulate", "--ledger", ledger, "--seconds", "60", "--rate", "100", "--mqtt", broker)
+    arguments = ("simulate", "rehearsal", "--ledger", ledger, "--seconds", "60", "--rate", "100", "--mqtt", broker)
     process = subprocess.Popen(
         underfoot(*arguments, "--summary", written), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -118,6 +112,45 @@ def test_an_interrupted_evening_still_writes_its_summary(
     assert {"cover.open", "road.underpass", "lamp.out"} <= {alarm["rule_id"] for alarm in summary["alarms_expected"]}
 
 
+def invoked(*arguments: str | Path) -> Result:
+    """In this process: a second for each that only looks is too long."""
+    return CliRunner().invoke(commands, list(map(str, arguments)))
+
+
+def test_scenarios_are_listed_and_explained_without_anything_running() -> None:
+    listed = invoked("simulate", "--list")
+    assert listed.exit_code == 0, listed.output
+    assert [name for name in shipped() if f"\n{name}  " not in f"\n{listed.stdout}"] == []
+    assert "malicious publisher" in listed.stdout
+    explained = invoked("simulate", "--explain", "evening-storm")
+    assert explained.exit_code == 0, explained.output
+    assert "夜间暴雨" in explained.stdout
+    unknown = invoked("simulate", "--explain", "no-such-storm")
+    assert unknown.exit_code == 2
+    assert "no-such-storm: no such file, and no shipped scenario: blocked-main" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--network", "none.inp"), "none.inp: No such file"),
+        (("--mapping", "m.yaml"), "mapping: is of a network"),
+        (("--speed", "9999"), "speed: 9999; above 0, to 3600"),
+        (("--ends", "tomorrow"), "ends: 'tomorrow': a time like 2026-07-01"),
+        (("--credentials", "secrets.csv"), "credentials: with --own-connections only"),
+    ],
+)
+def test_a_storm_that_cannot_be_is_one_line_before_it_rains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("UNDERFOOT_HOME", str(tmp_path))
+    done = invoked("simulate", "storm", "--dry-run", tmp_path / "messages.jsonl", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SWMM" not in done.stderr
+
+
 def test_load(broker: str) -> None:
     done = run("simulate", "load", "--reports", "3000", "--devices", "60", "--mqtt", broker, "--json")
     assert done.returncode == 0, done.stderr
@@ -128,11 +161,14 @@ def test_load(broker: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("simulate", "--scenario", "no-such-storm"), "no shipped scenario: evening-storm"),
-        (("simulate", "--misbehave", "duplicate=9"), "duplicate: 9.0; a share is 0 to 1"),
-        (("simulate", "--rate", "0"), "rate: 0.0; reports a second, above 0"),
-        (("simulate", "--seconds", "10"), "a run of 10 s at pace 1 is too short"),
-        (("simulate", "--summary", "/no/such/folder/s.json"), "summary: /no/such/folder/s.json cannot be written"),
+        (("simulate", "rehearsal", "--scenario", "no-such-storm"), "no shipped rehearsal: rehearsal"),
+        (("simulate", "rehearsal", "--misbehave", "duplicate=9"), "duplicate: 9.0; a share is 0 to 1"),
+        (("simulate", "rehearsal", "--rate", "0"), "rate: 0.0; reports a second, above 0"),
+        (("simulate", "rehearsal", "--seconds", "10"), "a run of 10 s at pace 1 is too short"),
+        (
+            ("simulate", "rehearsal", "--summary", "/no/such/folder/s.json"),
+            "summary: /no/such/folder/s.json cannot be written",
+        ),
         (("simulate", "load"), "reports: say how many"),
         (("simulate", "load", "--reports", "5", "--devices", "9999"), "devices: 9999; "),
     ],
@@ -147,7 +183,7 @@ def test_a_mistake_is_one_line_that_names_it(
 
 
 def test_no_broker_is_one_line(ledger: Path) -> None:
-    done = run("simulate", "--ledger", ledger, "--mqtt", "mqtt://127.0.0.1:1")
+    done = run("simulate", "rehearsal", "--ledger", ledger, "--mqtt", "mqtt://127.0.0.1:1")
     assert done.returncode == 2
     assert "no MQTT broker answers at 127.0.0.1:1" in done.stderr
 
@@ -155,7 +191,7 @@ def test_no_broker_is_one_line(ledger: Path) -> None:
 def test_platform_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     record = tmp_path / "records.jsonl"
     process = subprocess.Popen(
-        underfoot("platform", "--port", "0", "--record", record), stdout=subprocess.PIPE, text=True
+        underfoot("standin", "--port", "0", "--record", record), stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -174,11 +210,11 @@ def test_platform_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
 
 
 def test_platform_says_that_its_port_is_taken() -> None:
-    first = subprocess.Popen(underfoot("platform", "--port", "0"), stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(underfoot("standin", "--port", "0"), stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout is not None
         port = first.stdout.readline().split("/events")[0].rpartition(":")[2]
-        done = run("platform", "--port", port)
+        done = run("standin", "--port", port)
         assert done.returncode == 2
         assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in " ".join(done.stderr.split())
     finally:
@@ -193,4 +229,4 @@ def test_the_page_about_simulators_names_every_choice_and_its_scenario_is_sound(
     choices = [*poison.KINDS, *CLOCKS, "duplicate", "backlog", "no_ts", *get_args(BehaviourKind)]
     assert [name for name in choices if f"`{name}`" not in page] == []
     example = page.partition("```yaml\n")[2].partition("```")[0]
-    assert parse_scenario("the page's example", example).hazards[0].pick.near == "东风路"
+    assert parse_rehearsal("the page's example", example).hazards[0].pick.near == "东风路"

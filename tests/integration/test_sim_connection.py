@@ -230,3 +230,19 @@ def test_no_broker_is_said_so() -> None:
     said = pytest.raises(WireError, match=f"no MQTT broker answers at 127.0.0.1:{port}")
     with closing(Publisher(f"mqtt://127.0.0.1:{port}", connections=1)) as publisher, said:
         publisher.open()
+
+
+def test_what_a_ping_takes_along_is_counted(scripted: ScriptedBroker) -> None:
+    """A connection that has nothing to send but its ping sends what waits with it, too."""
+    publisher, peer = opened(scripted, window=1, keepalive_s=1)
+    with closing(publisher):
+        offer(publisher, b"a", b"b")
+        publisher.turn(0)
+        assert peer.publish()[1] == 1
+        time.sleep(0.6)
+        publisher._lanes[0].connection.window = 2
+        done = turn_until(publisher, 1, 0.2)
+        assert (done, publisher.in_flight, publisher.waiting) == ([], 2, 0)
+        peer.acknowledge(1, 2)
+        assert len(turn_until(publisher, 2)) == 2
+        assert (publisher.in_flight, publisher.waiting) == (0, 0)

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from alerts.channels.interface import Delivery
-from alerts.channels.platform import PlatformConfig, event
+from alerts.channels.platform.city import PlatformConfig
+from alerts.channels.platform.request import request
 from alerts.messages.notice import message
 from alerts.messages.wording import LONGEST
 from alerts.regions import shelves
@@ -456,7 +457,7 @@ def test_a_city_may_make_an_incident_a_case(city: StormCity) -> None:
     in_flood(city)
     [snapshot] = city.snapshots("platform")
     config = PlatformConfig(url=SecretStr("http://127.0.0.1:1/"))
-    said = event(Delivery("key", snapshot, "https://x/1"), config)
+    said = request(Delivery("key", snapshot, "https://x/1"), config).core
     assert (said["event_type"], said["case_code"], said["location"], said["level"]) == ("暴雨险情", "0499", "文峰区", 3)
     assert said["description"].startswith("暴雨险情：文峰区宝莲寺街道，橙12，未确认12，路面积水12。")
 

@@ -93,8 +93,8 @@ class Town:
 
 
 @contextmanager
-def town_of(database: str) -> Iterator[Town]:
-    with shard_of(database) as shard:
+def town_of(database: str, **settings: Any) -> Iterator[Town]:
+    with shard_of(database, **settings) as shard:
         town = Town(shard)
         try:
             town.begin()

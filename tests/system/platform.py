@@ -17,7 +17,7 @@ SINK = "platform"
 
 
 class Platform:
-    """`underfoot platform`, started with the options given, and the sink `SINK` that leads to it."""
+    """`underfoot standin`, started with the options given, and the sink `SINK` that leads to it."""
 
     def __init__(self, city: City, port: int, client: httpx.Client) -> None:
         self.city = city
@@ -69,7 +69,7 @@ class Platform:
 @contextmanager
 def standing_in(city: City, *options: str, headers: dict[str, str] | None = None) -> Iterator[Platform]:
     port = free_port()
-    city.start("platform", "--port", str(port), *options)
+    city.start("standin", "--port", str(port), *options)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         platform = Platform(city, port, client)
         until(platform.up, "platform that answers")

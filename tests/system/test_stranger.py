@@ -14,7 +14,7 @@ from tests.system.installation import Installation, installed
 
 WANTED = {
     *("up", "down", "status", "db", "devices", "ingest", "alerts", "api", "simulate", "demo", "settings", "keys"),
-    *("city", "platform", "sinks", "outbox", "grafana", "shards"),
+    *("city", "standin", "platform", "sinks", "outbox", "grafana", "shards"),
 }
 
 

@@ -97,14 +97,31 @@ class OneByOne:
         if rule.sum_over_s is not None:
             since = one.ts_us - int(rule.sum_over_s * SECOND)
             return math.fsum(amount for at, amount in self.fallen[one.slot] if since < at <= one.ts_us)
+        if rule.mean_over_s is not None:
+            return self._mean(rule, rule.mean_over_s, one)
         if rule.against_baseline == "rise":
             return value - self.baseline[one.slot] if one.slot in self.baseline else None
         if rule.worst_from is not None and value >= rule.worst_from:
             return max(rule.levels[-1].limit, abs(value - self.baseline.get(one.slot, 0.0)))
         return abs(value - self.baseline.get(one.slot, 0.0)) if rule.against_baseline else value
 
-    def line(self, rule: SlopeRule, slot: int) -> tuple[float, int, float] | None:
-        """Change a second, samples, seconds: by the straight line through what counts of the samples."""
+    def _mean(self, rule: LevelRule, over_s: float, one: One) -> float | None:
+        """Of the means of the parts up to the report's; nothing is kept of what lies further before the newest."""
+        part_us = int(over_s * SECOND) // 24
+        by_part: dict[int, list[float]] = defaultdict(list)
+        newest = -1
+        for at, amount in self.fallen[one.slot]:  # as they came
+            newest = max(newest, at // part_us)
+            if at // part_us > newest - 24:
+                by_part[at // part_us].append(amount)
+        counting = [values for part, values in by_part.items() if newest - 24 < part <= one.ts_us // part_us]
+        if len(counting) < rule.mean_of_parts:
+            return None
+        return statistics.fmean(statistics.fmean(values) for values in counting)
+
+    def line(self, rule: SlopeRule, slot: int, part: int = 1) -> tuple[float, int, float] | None:
+        """Change a second, samples, seconds: by the straight line through what counts of the samples; or through the
+        last `part` of the span."""
         unbroken: list[tuple[int, float]] = []
         for at_us, value in self.samples[slot, rule.field]:
             if unbroken and not 0 <= at_us - unbroken[-1][0] <= 2 * INTERVAL_S * SECOND:
@@ -116,7 +133,7 @@ class OneByOne:
         counts = [
             (at_us, value)
             for place, (at_us, value) in enumerate(last_of_each.values())
-            if newest_us - at_us <= rule.over_s * SECOND or place >= len(last_of_each) - 2
+            if newest_us - at_us <= int(rule.over_s * SECOND) // part or place >= len(last_of_each) - 2
         ]
         seconds = [(at_us - newest_us) / SECOND for at_us, _ in counts]
         if len(set(seconds)) < 2:
@@ -136,7 +153,9 @@ class OneByOne:
         if line is None or line[2] < rule.at_least_s:
             return None
         towards = 1 if rule.by == "rising" else -1
-        a_minute = towards * line[0] * 60
+        lately = self.line(rule, one.slot, part=4)
+        assert lately is not None
+        a_minute = min(towards * line[0], towards * lately[0]) * 60
         if a_minute <= rule.noise_per_min:
             return math.inf
         return max(towards * (rule.to - value), 0.0) / a_minute if line[1] >= rule.samples else None

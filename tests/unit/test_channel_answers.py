@@ -13,7 +13,7 @@ from alerts.channels import ChannelError, channel, channel_names, dingtalk, feis
 from alerts.channels.answers import BUSY_PAUSE_S, Codes, judge
 from alerts.channels.interface import BadMessage, Delivered, Outcome, Retry, SinkFailure
 from alerts.channels.line import LONGEST_PAUSE_S, Answer
-from alerts.channels.platform import PlatformConfig
+from alerts.channels.platform.city import PlatformConfig
 
 PLATFORM = PlatformConfig.model_validate({"url": "https://city.example/events"}).codes()
 

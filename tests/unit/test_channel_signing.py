@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from alerts.channels.dingtalk import signed
 from alerts.channels.feishu import signature as feishu_signature
-from alerts.channels.platform.signers import GatewaySigner
+from alerts.channels.platform.signers.draft import Attempt, Draft
+from alerts.channels.platform.signers.gateway import GatewaySigner
 from alerts.channels.webhook import signature as webhook_signature
 
 
@@ -30,10 +31,11 @@ def test_feishu() -> None:
 
 def test_government_gateway() -> None:
     # printf '1700000000tokenabc1231700000000' | sha256sum, in capitals
-    headers = GatewaySigner.model_validate({"kind": "tif", "paasid": "city", "token": "token"}).sign(
-        1700000000, "abc123"
-    )
-    assert headers == {
+    signer = GatewaySigner.model_validate({"kind": "tif", "paasid": "city", "token": "token"})
+    signed = signer.sign(Draft("POST", "https://c.example/e", {"A": "b"}, {"a": 1}), Attempt(1700000000.9, "abc123"))
+    assert (signed.body, signed.url) == ({"a": 1}, "https://c.example/e")
+    assert signed.headers == {
+        "A": "b",
         "x-tif-paasid": "city",
         "x-tif-timestamp": "1700000000",
         "x-tif-nonce": "abc123",
@@ -42,8 +44,7 @@ def test_government_gateway() -> None:
 
 
 def test_a_nonce_is_never_used_twice() -> None:
-    signer = GatewaySigner.model_validate({"kind": "rio", "paasid": "city", "token": "token"})
-    assert len({signer.headers()["x-rio-nonce"] for _ in range(100)}) == 100
+    assert len({Attempt().nonce for _ in range(100)}) == 100
 
 
 def test_webhook() -> None:

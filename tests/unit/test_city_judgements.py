@@ -349,6 +349,7 @@ HELD = Limits(
     off_delay_us=5 * MINUTE,
     off_samples=1,
     by_silence=False,
+    calm_us=HOUR,
 )
 
 

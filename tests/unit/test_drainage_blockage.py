@@ -137,6 +137,28 @@ def test_a_measured_flow_counts_more_than_the_fill() -> None:
     assert not found(1.5 * capacity)
 
 
+# gauges that lie ----------------------------------------------------------------------------------------------------
+
+
+def test_a_gauge_that_is_stuck_low_in_a_flood_names_no_pipe() -> None:
+    """Node 3 says flat while the water stands over it at the next node: it would run back."""
+    assert judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 4.0}, standing=[23]) == Judgement((), {23: None})
+    assert only(judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 0.3})).pipe_key == 23
+    # What stands lower than node 3's own pipe does not come back to it.
+    assert only(judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 0.9})).pipe_key == 23
+
+
+def test_a_gauge_that_drifts_high_alone_names_no_pipe() -> None:
+    """Node 3 says that the water stands 1.4 m over its pipe; at node 2 it would be 1.2 m deep, and is 6 cm."""
+    assert judge(ROW, {1: 0.2, 2: 0.2, 3: 4.8, 4: 0.2}, standing=[34]) == Judgement((), {34: None})
+    assert only(judge(ROW, {1: 0.2, 2: 3.9, 3: 4.8, 4: 0.2})).pipe_key == 34
+    assert only(judge(ROW, {3: 4.8, 4: 0.2})).pipe_key == 34
+
+
+def test_one_of_two_branches_that_has_the_pool_is_enough() -> None:
+    assert only(judge(FORK, {2: 0.2, 4: 3.6, 3: 4.8, 9: 0.2})).pipe_key == 39
+
+
 # several ways -------------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +182,7 @@ def test_a_flat_branch_that_lies_above_the_pool_says_nothing() -> None:
 
 def test_two_blockages_are_two_suspicions() -> None:
     graph = graph_of([*row_of(1, 2, 3, 4, 5), *row_of(11, 12, 13, start_m=50)])
-    found = judge(graph, {1: 3.0, 2: 0.2, 3: 3.0, 4: 0.2, 11: 2.0, 12: 0.1}).suspicions
+    found = judge(graph, {1: 3.0, 2: 0.2, 3: 1.3, 4: 0.2, 11: 2.0, 12: 0.1}).suspicions
     assert [each.pipe_key for each in found] == [12, 34, 122]
     apart = judge(FORK, {2: 3.0, 4: 3.0, 3: 0.2, 9: 0.2}).suspicions
     assert [each.pipe_key for each in apart] == [23, 43]

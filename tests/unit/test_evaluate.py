@@ -35,6 +35,14 @@ RAIN: list[dict[str, Any]] = [
         "sum_over_s": 300,
         "levels": [{"severity": "yellow", "limit": 10}],
     },
+    {
+        "rule_id": "rain.mean",
+        "kind": "level",
+        "field": "amount_mm",
+        "mean_over_s": 2400,
+        "mean_of_parts": 3,
+        "levels": [{"severity": "blue", "limit": 7.01, "dead_band": 2}],
+    },
 ]
 
 
@@ -118,7 +126,9 @@ def test_batches_say_what_each_report_says(batches: list[list[One]]) -> None:
         for one in batch:
             slow.take(one)
     assert told(bench.transitions) == told_slowly(slow)
-    assert sorted((one.slot, one.rule_id, one.began, one.at_us) for one in bench.flapping) == sorted(slow.flaps)
+    assert sorted((one.slot, one.rule_id, one.change.began, one.change.at_us) for one in bench.flapping) == sorted(
+        slow.flaps
+    )
     kept = {(rule_id, slot): state.level for rule_id, slot, state in bench.evaluator.unsettled()}
     assert kept == {key: state.level for key, state in slow.states.items() if state != NORMAL}
     for slot, newest in slow.newest.items():

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alerts.judge.measures import Measuring
+from alerts.judge.means import Means
+from alerts.judge.measures import AT_RIM, Measuring
 from alerts.judge.outcome import RuleInForce, Transition, Variant
 from alerts.rules import RuleError, parse_rule, shipped_pack
 from alerts.rules.override import CITY, Override, Scope, overridden
-from tests.unit.batches import LAMP_OUT, Bench, One
+from tests.unit.batches import LAMP_OUT, SECOND, START, Bench, One
 from underfoot.alarms import Reason
 from underfoot.families import FAMILIES
 
@@ -107,7 +108,80 @@ def test_only_who_says_the_field_takes_room() -> None:
     bench = Bench.of("road", RISE, devices=1000)
     bench.judge(One(7, 0, {"depth_cm": 1.0}), One(8, 0, {"battery_pct": 50.0}))
     (slopes,) = bench.evaluator.measures.slopes.values()
-    assert slopes._used == 1
+    assert slopes._rooms._used == 1
+
+
+# mean ---------------------------------------------------------------------------------------------------------------
+
+DUST = {
+    "rule_id": "lamp.pm2_5",
+    "kind": "level",
+    "field": "pm2_5_ug_m3",
+    "mean_over_s": 86400,
+    "levels": [{"severity": "blue", "limit": 75, "dead_band": 5}],
+}
+HOUR_S = 3600
+_FIRST_S = HOUR_S - START // SECOND % HOUR_S
+"""Where the first whole hour begins."""
+
+
+def dust(hour: float, value: float, slot: int = 0, **more: Any) -> One:
+    return One(slot, _FIRST_S + hour * HOUR_S, {"pm2_5_ug_m3": value}, **more)
+
+
+def test_a_mean_is_unknown_until_twenty_of_its_hours_have_said_something() -> None:
+    bench = Bench.of("lamp", DUST)
+    assert not bench.judge(*(dust(n, 500.0) for n in range(19)))
+    assert words(bench.judge(dust(19, 80.0))) == [("lamp.pm2_5", Reason.limit_reached, 1)]
+    assert bench.transitions[0].proof["value"] == pytest.approx((19 * 500 + 80) / 20)
+    assert bench.transitions[0].proof["label"] == "PM2.5 24小时平均"
+    gap = 19 + 24 - 18
+    assert not bench.judge(dust(gap, 0.0)), "18 of the hours that count are left: neither too much nor enough"
+
+
+def test_an_hour_with_many_reports_counts_as_one_with_few() -> None:
+    bench = Bench.of("lamp", DUST)
+    bench.judge(*(dust(n, 70.0) for n in range(23)))
+    assert not bench.judge(*(dust(23 + n / 1000, 180.0) for n in range(900))), "(23 × 70 + 180) / 24 = 74.6"
+    bench.judge(dust(24, 85.0))
+    assert bench.transitions[0].proof["value"] == pytest.approx((22 * 70 + 180 + 85) / 24)
+
+
+def test_a_mean_over_what_is_over_is_over() -> None:
+    bench = Bench.of("lamp", DUST)
+    bench.judge(*(dust(n, 100.0) for n in range(24)))
+    assert len(bench.transitions) == 1
+    bench.judge(*(dust(24 + n, 20.0) for n in range(24)))
+    assert words(bench.transitions[1:]) == [("lamp.pm2_5", Reason.below_limit, 0)]
+
+
+def test_a_late_report_counts_in_its_hour() -> None:
+    bench = Bench.of("lamp", DUST)
+    bench.judge(*(dust(n, 74.0) for n in range(24)))
+    bench.judge(dust(12.5, 300.0, received_s=_FIRST_S + 24 * HOUR_S))
+    assert words(bench.judge(dust(23.5, 74.0))) == [("lamp.pm2_5", Reason.limit_reached, 1)], "hour 12 is 187 now"
+
+
+def test_means_that_are_added_up_elsewhere_are_the_same() -> None:
+    """As a restart has it: the sums and counts of each part, from the database, in any order."""
+    slots = np.repeat(np.array([3, 5], np.int32), 60)
+    ts_us = np.tile(np.arange(60, dtype=np.int64) * 1000 * SECOND, 2)
+    values = np.asarray(np.arange(120) % 7 * 10, np.float64)
+    judged, loaded = Means("pm2_5_ug_m3", 86400), Means("pm2_5_ug_m3", 86400)
+    for one in (judged, loaded):
+        one.grow(10)
+    judged.apply(judged.judge(slots, ts_us, values, np.arange(120))[1])
+    parts = ts_us // loaded.part_us
+    known = sorted(set(zip(slots.tolist(), parts.tolist(), strict=True)), key=lambda one: -one[1])
+    here = [(slots == slot) & (parts == part) for slot, part in known]
+    loaded.add(
+        np.array([slot for slot, _ in known], np.int64),
+        np.array([part for _, part in known], np.int64),
+        np.array([values[which].sum() for which in here]),
+        np.array([which.sum() for which in here], np.int64),
+    )
+    both = np.array([3, 5], np.int64)
+    assert (judged._rooms.of(both) == loaded._rooms.of(both)).all()
 
 
 # forecast -----------------------------------------------------------------------------------------------------------
@@ -142,6 +216,55 @@ def test_water_beyond_its_limit_has_no_minutes_left() -> None:
     bench = Bench.of("cover", OVERFLOW)
     (raised,) = bench.judge(*water((0, 0.1), (60, 0.0), (120, -0.1)))
     assert (raised.severity, raised.proof["value"]) == (3, 0.0)
+
+
+def sewer(*samples: tuple[float, float]) -> list[One]:
+    return [One(0, at_s, {"fill_ratio": fill, "network": 1}) for at_s, fill in samples]
+
+
+STORM_SEWER: dict[str, Any] = {
+    "rule_id": "pipe.overflow_forecast",
+    "kind": "forecast",
+    "field": "fill_ratio",
+    "to": 2.0,
+    "to_rim": True,
+    "beyond": 1.0,
+    "by": "rising",
+    "noise_per_min": 0.002,
+    "when": {"network": 1},
+    "over_s": 420,
+    "at_least_s": 120,
+    "levels": [{"severity": "yellow", "limit": 30, "dead_band": 5}],
+}
+
+
+def test_a_storm_sewer_may_fill_and_is_watched_beyond_its_crown() -> None:
+    bench = Bench.of("pipe", STORM_SEWER)
+    assert bench.judge(*sewer((0, 0.2), (60, 0.5), (120, 0.8), (180, 0.99))) == [], "4 minutes from 2.0, as designed"
+    (raised,) = bench.judge(*sewer((240, 1.2)))
+    # 0.25 a minute by all of it, but 0.21 of late: the slower counts.
+    assert raised.proof["value"] == pytest.approx(0.8 / 0.21, abs=0.02)
+    (ended,) = bench.judge(*sewer((300, 0.95)))
+    assert ended.reason == Reason.below_limit
+
+
+def test_the_rim_counts_where_the_ledger_says_it() -> None:
+    bench = Bench.of("pipe", STORM_SEWER)
+    bench.evaluator.baseline[AT_RIM][0] = 6.0
+    rising = sewer((0, 1.0), (60, 1.1), (120, 1.2), (180, 1.3))
+    assert bench.judge(*rising) == [], "47 minutes from the rim; from 2.0 it would be 7"
+    (raised,) = bench.judge(*sewer((240, 3.5)))
+    assert raised.proof["value"] == pytest.approx(2.5 / 0.54, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"field": "level_m"}, "to_rim"), ({"by": "falling", "to": 0.5}, "to_rim"), ({"beyond": 2.0}, "beyond")],
+)
+def test_what_no_forecast_of_overflow_can_be(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(RuleError) as refused:
+        parse_rule(BASE | STORM_SEWER | {"family": "pipe"} | changes)
+    assert refused.value.problems[0].field == field
 
 
 # mismatch -----------------------------------------------------------------------------------------------------------
@@ -217,7 +340,7 @@ def test_flapping_is_found_in_one_batch_as_in_many() -> None:
     for one in [*swaying, *calm]:
         apart.judge(one)
     assert together.flapping == apart.flapping
-    assert [one.began for one in together.flapping] == [True, False]
+    assert [one.change.began for one in together.flapping] == [True, False]
     assert not list(together.evaluator.unsettled()), "nothing of it is remembered for ever"
 
 
@@ -226,7 +349,7 @@ def test_closing_by_hand_ends_flapping() -> None:
     bench.judge(*(One(0, n, {"depth_cm": 0.0 if n % 2 else 20.0}) for n in range(9)))
     outcome = bench.evaluator.judge_closed("road.ponding", 0, 1)
     bench.evaluator.apply(outcome)
-    assert [one.began for one in outcome.flapping] == [False]
+    assert [one.change.began for one in outcome.flapping] == [False]
     assert not list(bench.evaluator.unsettled())
 
 

@@ -153,7 +153,7 @@ def limits(rule: Rule) -> dict[str, float]:
 NUMBERS: dict[str, dict[str, float]] = {
     "cover.tilt": {"yellow": 10, "orange": 15, "red": 30},
     "cover.h2s_sustained": {"orange": 20},
-    "cover.overflow_forecast": {"yellow": 30, "orange": 15},
+    "cover.overflow_forecast": {"yellow": 20, "orange": 10},
     "road.rise": {"yellow": 2, "orange": 5},
     "lamp.out": {"yellow": 20},
     "lamp.day_burning": {"blue": 20},

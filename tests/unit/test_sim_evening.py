@@ -27,7 +27,7 @@ from alerts.rules import (
 )
 from simulators.city import City
 from simulators.fleet import Fleet
-from simulators.hazards import Scenario, load_scenario
+from simulators.hazards import Rehearsal, load_rehearsal
 from simulators.message import Due, clock_from, epoch_ms
 from simulators.plan import Plan, lay_out
 from simulators.roster import RosterDevice, roster_of
@@ -156,7 +156,7 @@ def _reports(family: Family, rows: list[tuple[int, dict[str, Any], int]]) -> Rep
 
 def evening(seconds: float, pace: float, ledger_pace: float, seed: int, rate: float | None) -> tuple[Plan, Engine]:
     roster = roster_of(City(devices=200, seed=seed, pace=ledger_pace).rows())
-    plan = lay_out(load_scenario("evening-storm"), roster, seconds=seconds, seed=seed, pace=pace)
+    plan = lay_out(load_rehearsal("rehearsal"), roster, seconds=seconds, seed=seed, pace=pace)
     engine = Engine(roster, pace)
     engine.run(Fleet(roster, plan, seed=seed, clock=clock_from(START_MS), rate=rate).messages(), seconds, seconds / 240)
     return plan, engine
@@ -194,7 +194,13 @@ def test_at_the_evenings_own_pace_everything_is_over_before_the_end() -> None:
 def test_at_the_evenings_own_pace_is_seen_how_fast_it_comes() -> None:
     plan, engine = evening(60, 300, 300, 7, 120)
     foreseen = {alarm.rule_id for alarm in plan.possible if (alarm.device_id, alarm.rule_id) in engine.raised}
-    assert foreseen == {"road.rise", "cover.overflow_forecast", "pipe.full_forecast", "pump.no_drop"}
+    assert foreseen == {
+        "road.rise",
+        "cover.overflow_forecast",
+        "pipe.overflow_forecast",
+        "pipe.full_forecast",
+        "pump.no_drop",
+    }
 
 
 def test_a_quiet_city_raises_nothing() -> None:
@@ -207,7 +213,7 @@ def test_a_quiet_city_raises_nothing() -> None:
 
 
 def test_what_the_scenario_says_of_the_rules_is_what_the_shipped_rules_say() -> None:
-    scenario = load_scenario("evening-storm")
+    scenario = load_rehearsal("rehearsal")
     shipped = {rule.rule_id: rule for rule in shipped_pack()}
     for hazard in scenario.hazards:
         for expected in hazard.expect:
@@ -233,5 +239,5 @@ def test_what_the_scenario_says_of_the_rules_is_what_the_shipped_rules_say() -> 
 
 
 def test_every_family_is_befallen_by_something() -> None:
-    scenario: Scenario = load_scenario("evening-storm")
+    scenario: Rehearsal = load_rehearsal("rehearsal")
     assert {hazard.pick.family for hazard in scenario.hazards} == FAMILIES.keys()

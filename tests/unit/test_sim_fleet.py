@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import pairwise
-from random import Random
 
 import orjson
 import pytest
 
 from simulators.city import City
-from simulators.devices import profile
-from simulators.devices.profile import DRY, Surroundings
+from simulators.devices import Profiles, sighted
 from simulators.fleet import Fleet
-from simulators.hazards import ScenarioError, load_scenario, parse_scenario
+from simulators.hazards import RehearsalError, load_rehearsal, parse_rehearsal
 from simulators.message import Due, clock_from, epoch_ms, rfc3339
-from simulators.plan import Plan, lay_out
+from simulators.plan import Plan, Storm, lay_out
 from simulators.roster import RosterDevice, roster_of
 from simulators.signals import crossings, slope_at, value_at
+from simulators.stage import Stage
 from underfoot.families import FAMILIES
 from underfoot.topics import parse_report_topic
 
@@ -30,7 +29,7 @@ def city(devices: int = 120, pace: float = 300) -> list[RosterDevice]:
 
 def evening(seed: int = 1, start_ms: int = START_MS, rate: float | None = 80, seconds: float = 60) -> list[Due]:
     roster = city()
-    plan = lay_out(load_scenario("evening-storm"), roster, seconds=seconds, seed=seed)
+    plan = lay_out(load_rehearsal("rehearsal"), roster, seconds=seconds, seed=seed)
     return list(Fleet(roster, plan, seed=seed, clock=clock_from(start_ms), rate=rate).messages())
 
 
@@ -93,7 +92,7 @@ def test_the_rate_is_what_was_asked_for(rate: float) -> None:
 def test_every_device_speaks_early_and_none_is_missed() -> None:
     roster = city(600)
     seconds = 60.0
-    plan = lay_out(load_scenario("evening-storm"), roster, seconds=seconds, seed=3)
+    plan = lay_out(load_rehearsal("rehearsal"), roster, seconds=seconds, seed=3)
     heard: dict[str, list[float]] = defaultdict(list)
     for due in Fleet(roster, plan, seed=3, clock=clock_from(START_MS), rate=150).messages():
         heard[due.message.device_id].append(due.at_s)
@@ -121,7 +120,7 @@ def test_without_a_scenario_devices_keep_within_the_ledgers_interval() -> None:
 
 def test_an_opened_cover_says_so_at_once_and_again_when_it_is_closed() -> None:
     roster = city()
-    plan = lay_out(load_scenario("evening-storm"), roster, seconds=60, seed=1)
+    plan = lay_out(load_rehearsal("rehearsal"), roster, seconds=60, seed=1)
     opened = {alarm.device_id for alarm in plan.expected if alarm.rule_id == "cover.open"}
     events = defaultdict(list)
     for due in Fleet(roster, plan, seed=1, clock=clock_from(START_MS), rate=80).messages():
@@ -143,8 +142,9 @@ def test_values_show_the_sensors_resolution() -> None:
 
 def test_lamps_burn_at_night_only() -> None:
     device = next(device for device in city() if device.family == "lamp")
-    lamp = profile(device, Random(1))
-    day, night = lamp.report(DRY, {}, 60), lamp.report(Surroundings(dark=True), {}, 60)
+    stage = Stage([device], seed=1)
+    around = [stage.around(0, 0.0, hour, 25.0, Storm(dark=hour > 18.5), {}) for hour in (12.0, 20.0)]
+    day, night = Profiles(stage.sites, seed=1).report(sighted([(0, each) for each in around]))
     assert (day["on"], night["on"]) == (False, True)
     assert day["current_a"] < 0.05 < 0.2 < night["current_a"]
     roster, noon_ms, midnight_ms = [device], 1_749_960_000_000, 1_750_003_200_000  # 12:00 and 00:00 in Shanghai
@@ -155,7 +155,7 @@ def test_lamps_burn_at_night_only() -> None:
 
 def test_rain_gauges_report_what_fell() -> None:
     roster = city()
-    plan = lay_out(load_scenario("evening-storm"), roster, seconds=60, seed=1)
+    plan = lay_out(load_rehearsal("rehearsal"), roster, seconds=60, seed=1)
     fell: Counter[str] = Counter()
     for due in Fleet(roster, plan, seed=1, clock=clock_from(START_MS), rate=80).messages():
         values = orjson.loads(due.message.payload)["values"]
@@ -218,26 +218,26 @@ hazards:
     ],
 )
 def test_a_wrong_scenario_says_what_is_wrong(change: tuple[str, str], said: str) -> None:
-    assert parse_scenario("trial.yaml", GOOD).name == "trial"
-    with pytest.raises(ScenarioError, match=r"^trial\.yaml: ") as error:
-        parse_scenario("trial.yaml", GOOD.replace(*change))
+    assert parse_rehearsal("trial.yaml", GOOD).name == "trial"
+    with pytest.raises(RehearsalError, match=r"^trial\.yaml: ") as error:
+        parse_rehearsal("trial.yaml", GOOD.replace(*change))
     assert said in str(error.value)
 
 
 def test_a_run_that_is_too_short_is_refused_by_name() -> None:
-    with pytest.raises(ScenarioError, match=r"a run of 10 s at pace 1 is too short for it"):
-        lay_out(load_scenario("evening-storm"), city(), seconds=10, seed=1)
-    with pytest.raises(ScenarioError, match=r"pace: 400; evening-storm in 60 s allows above 0 to 300"):
-        lay_out(load_scenario("evening-storm"), city(), seconds=60, seed=1, pace=400)
+    with pytest.raises(RehearsalError, match=r"a run of 10 s at pace 1 is too short for it"):
+        lay_out(load_rehearsal("rehearsal"), city(), seconds=10, seed=1)
+    with pytest.raises(RehearsalError, match=r"pace: 400; rehearsal in 60 s allows above 0 to 300"):
+        lay_out(load_rehearsal("rehearsal"), city(), seconds=60, seed=1, pace=400)
 
 
 def test_a_ledger_without_what_a_hazard_needs_is_refused_by_name() -> None:
     lampless = [device for device in city() if device.family != "lamp"]
-    with pytest.raises(ScenarioError, match=r"needs 1 × lamp; the ledger has 0 left for it"):
-        lay_out(load_scenario("evening-storm"), lampless, seconds=60, seed=1)
+    with pytest.raises(RehearsalError, match=r"needs 1 × lamp; the ledger has 0 left for it"):
+        lay_out(load_rehearsal("rehearsal"), lampless, seconds=60, seed=1)
 
 
 def test_silence_that_nobody_could_notice_in_time_is_left_out() -> None:
-    plan = lay_out(load_scenario("evening-storm"), city(pace=1), seconds=60, seed=1)
+    plan = lay_out(load_rehearsal("rehearsal"), city(pace=1), seconds=60, seed=1)
     assert [left_out.hazard for left_out in plan.left_out] == ["device goes silent"]
     assert "cover.offline" not in {alarm.rule_id for alarm in plan.expected}

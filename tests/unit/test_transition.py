@@ -54,6 +54,7 @@ def limits(
         off_delay_us=int(off_s * SECOND),
         off_samples=off_samples,
         by_silence=by_silence,
+        calm_us=3600 * SECOND,
     )
 
 

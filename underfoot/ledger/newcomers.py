@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
+from underfoot.audit.log import enter
 from underfoot.ledger.areas import LEVELS, PROVINCES, way_up
 from underfoot.ledger.row import NATIONAL_SCHEME, OWN_ASSET_SCHEME, LedgerRow, parse
 from underfoot.quarantine import Selection, replay
@@ -128,7 +128,7 @@ def switch(connection: Connection, code: str, on: bool | None, *, actor: str) ->
     with connection.transaction():
         _know_areas(connection, code)
         connection.execute(statement("newcomers.set_switch"), {"code": code, "auto_register": on})
-        _audit(connection, actor, "area.auto_register", f"area:{code}", {"auto_register": on})
+        enter(connection, actor, "area.auto_register", f"area:{code}", {"auto_register": on})
     return switch_of(connection, code)
 
 
@@ -202,7 +202,7 @@ def _register(connection: Connection, row: Row, placement: Placement, actor: str
     connection.execute(
         statement("newcomers.decide"), {"device_id": device_id, "state": "approved", "decided_by": actor}
     )
-    _audit(connection, actor, "newcomer.approve", f"device:{device_id}", _decided(row, placement))
+    enter(connection, actor, "newcomer.approve", f"device:{device_id}", _decided(row, placement))
 
 
 def _asset(connection: Connection, placement: Placement) -> tuple[int, str]:
@@ -234,7 +234,7 @@ def _refuse(connection: Connection, row: Row, actor: str) -> None:
         return
     decided = {"device_id": row["device_id"], "state": "refused", "decided_by": actor}
     connection.execute(statement("newcomers.decide"), decided)
-    _audit(connection, actor, "newcomer.refuse", f"device:{row['device_id']}", _decided(row, None))
+    enter(connection, actor, "newcomer.refuse", f"device:{row['device_id']}", _decided(row, None))
 
 
 def _decided(row: Row, placement: Placement | None) -> Row:
@@ -259,8 +259,3 @@ def _know_areas(connection: Connection, code: str) -> None:
                 "levels": [LEVELS[len(each)] for each in new],
             },
         )
-
-
-def _audit(connection: Connection, actor: str, action: str, subject: str, detail: Row) -> None:
-    params = {"actor": actor, "action": action, "subject": subject, "detail": Jsonb(detail)}
-    connection.execute(statement("ledger.audit"), params)

@@ -165,6 +165,7 @@ def _fault_circles(connection: Connection) -> bool:
 def _merge(connection: Connection, columns: dict[str, bool], summary: PipesSummary) -> None:
     changed = connection.execute(statement("pipes.merge_known_pipes"), columns).rowcount
     new = connection.execute(statement("pipes.merge_new_pipes")).rowcount
+    connection.execute(statement("pipes.touch_gauges"))
     summary.pipes = Count(new, changed, summary.rows - summary.bad_rows - new - changed)
 
 

@@ -1,4 +1,6 @@
-"""Connections to the database, all opened in one way: named, in UTC, and with time-outs that notice a dead network."""
+"""Connections to the database, all opened in one way: named, in UTC, by our clock (`our_clock()` in SQL), and with
+time-outs that notice a dead network.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
+
+from underfoot.clock import CLOCK
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
@@ -21,7 +25,7 @@ def conninfo(database_url: str, application: str, *, statement_timeout_s: int = 
 
     `statement_timeout_s` ends a statement that takes longer; 0: none does.
     """
-    session = {
+    session: dict[str, str | float] = {
         "timezone": "UTC",
         "statement_timeout": f"{statement_timeout_s}s",
         # The server's side, too: the lock of a machine that vanished must not outlive it by hours.
@@ -29,6 +33,9 @@ def conninfo(database_url: str, application: str, *, statement_timeout_s: int = 
         "tcp_keepalives_interval": 5,
         "tcp_keepalives_count": 3,
     }
+    if CLOCK.lapse is not None:
+        session["underfoot.lapse_speed"] = CLOCK.lapse.speed
+        session["underfoot.lapse_until"] = CLOCK.lapse.until_us / 1e6
     return make_conninfo(
         database_url,
         application_name=f"underfoot-{application}",

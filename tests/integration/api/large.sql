@@ -65,7 +65,10 @@ SELECT 'n-' || n, 'cover', CASE WHEN n > 4000 THEN '410501' ELSE '4109' || lpad(
 INSERT INTO newcomers (device_id, family, district, source, first_seen, last_seen, reports)
 SELECT 'm-' || n, 'cover', '410999', 'mqtt', now(), now(), 1 FROM generate_series(1, 3) n;
 INSERT INTO books (shard, minute, received, stored) SELECT 'main', '2026-01-01Z'::timestamptz + n * interval '1 minute', 1, 1 FROM generate_series(1, 40000) n;
-INSERT INTO audit (actor, action, subject) SELECT 'x', 'x.y', 'episode:' || n FROM generate_series(1, 5000) n;
+INSERT INTO audit (at, actor, action, subject)
+SELECT '2026-01-01Z'::timestamptz + n * interval '1 minute', CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'x' END,
+    CASE WHEN n % 1000 = 1 THEN 'rare.act' ELSE 'x.y' END, 'episode:' || n / 5 FROM generate_series(1, 20000) n;
+INSERT INTO audit_seals SELECT audit_key, at, sha256(int8send(audit_key)), sha256(int8send(audit_key)) FROM audit;
 INSERT INTO accounts (kind, name, device_key) SELECT 'device', device_id, device_key FROM devices WHERE device_id <> 'd-1718';
 INSERT INTO accounts (kind, name, vendor) VALUES ('vendor', 'acme', 'rare');
 INSERT INTO gateways (gateway_id, district) SELECT 'GW-' || n, '410502' FROM generate_series(1, 20) n;

@@ -110,6 +110,12 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/books", {}),
     ("/api/v1/books", {"shard": "main"}),
     ("/api/v1/books", {"to": "2026-01-05T00:00:00Z"}),
+    ("/api/v1/audit", {}),
+    ("/api/v1/audit", {"actor": "rare"}),
+    ("/api/v1/audit", {"action": "rare.act"}),
+    ("/api/v1/audit", {"subject": "episode:1717"}),
+    ("/api/v1/audit", {"actor": "x", "subject": "episode:1717"}),
+    ("/api/v1/audit", {"from": "2026-01-05T00:00:00Z", "to": "2026-01-05T02:00:00Z"}),
     ("/api/v1/keys", {}),
     ("/api/v1/credentials", {}),
     ("/api/v1/credentials", {"kind": "device"}),
@@ -274,11 +280,16 @@ def test_every_list_reads_in_proportion_to_its_page(large: Served) -> None:
 def test_the_last_page_costs_what_the_first_does(large: Served) -> None:
     """A cursor is a place in an index, not a number of rows to skip."""
     wrong: list[str] = []
-    for path, query in [("/api/v1/alarms", {"state": "all"}), ("/api/v1/quarantine", {}), ("/api/v1/books", {})]:
+    for path, query in [
+        ("/api/v1/alarms", {"state": "all"}),
+        ("/api/v1/quarantine", {}),
+        ("/api/v1/books", {}),
+        ("/api/v1/audit", {}),
+    ]:
         cursor: dict[str, Any] = {}
         for _ in range(12):
             with _recorded() as sent:
-                cursor = {"cursor": large.ok(path, limit=1000, **query, **cursor)["next"]}
+                cursor = {"cursor": large.ok(path, Role.administrator, limit=1000, **query, **cursor)["next"]}
         wrong += _check(large, sent, f"{path} {query}", 6 * 1001)
     assert not wrong, "\n".join(wrong)
 

@@ -32,6 +32,14 @@ SELECT alarm_key, episode, severity, worst_severity, human, acknowledged_by, ack
     rule_version, title, condition, withheld, cleared_at, cleared_received_at, clear_reason
 FROM episodes WHERE alarm_key = ANY(%(alarm_keys)s) AND cleared_at IS NULL;
 
+-- name: open_episodes_of
+-- purpose: the open episodes of these subjects and rules, whose alarms are locked
+SELECT e.alarm_key, e.episode, e.severity, e.worst_severity, e.human, e.acknowledged_by, e.acknowledged_at, e.raised_at,
+    e.raised_received_at, e.rule_version, e.title, e.condition, e.withheld, e.cleared_at, e.cleared_received_at, e.clear_reason
+FROM jsonb_to_recordset(%(subjects)s) AS s (subject_kind text, subject_key bigint, rule_id text)
+JOIN alarms al USING (subject_kind, subject_key, rule_id)
+JOIN episodes e ON e.alarm_key = al.alarm_key AND e.cleared_at IS NULL;
+
 -- name: episodes_of
 -- purpose: certain episodes of locked alarms
 SELECT e.alarm_key, e.episode, severity, worst_severity, human, acknowledged_by, acknowledged_at, raised_at, raised_received_at,
@@ -79,7 +87,7 @@ FROM jsonb_to_recordset(%(rows)s) AS r (
 );
 
 -- name: enqueue
--- purpose: one outbox row a notice and sink it is owed to, with the snapshot a message is made from
+-- purpose: one outbox row a notice and sink it is owed to, with the snapshot a message is made from; the dispatcher is woken
 WITH notices AS (
     SELECT r.*, i.installation_id, al.subject_kind, al.subject_key, al.rule_id,
         d.device_id, d.family, d.vendor, d.district, a.asset_code, a.code_scheme, a.kind, a.name, a.address, a.lon, a.lat,
@@ -104,53 +112,57 @@ WITH notices AS (
     LEFT JOIN devices d ON d.device_key = al.device_key
     LEFT JOIN assets a ON a.asset_key = al.asset_key
     LEFT JOIN areas ar ON ar.code = coalesce(a.area_code, al.area_code)
+),
+owed AS (
+    INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot)
+    SELECT
+        encode(sha256(convert_to(concat_ws('|', n.installation_id, n.subject_kind, n.subject_key, n.rule_id,
+            extract(epoch FROM n.raised_at), n.episode, n.transition_no, s.name,
+            CASE WHEN n.notice IN ('correct', 'escalate') THEN n.notice END), 'UTF8')), 'hex'),
+        s.sink_key, n.alarm_key, n.episode, n.transition_no, n.notice, n.severity,
+        n.facts || jsonb_build_object(
+            'installation_id', n.installation_id,
+            'case', CASE WHEN n.facts -> 'case' ->> 'code' = 'asset'
+                THEN (n.facts -> 'case') || jsonb_build_object('code', coalesce(nullif(n.kind, ''), '0114'))
+                ELSE n.facts -> 'case' END,
+            'device', CASE WHEN n.device_id IS NOT NULL
+                THEN jsonb_build_object('device_id', n.device_id, 'family', n.family, 'vendor', n.vendor) END,
+            'asset', CASE WHEN n.asset_code IS NOT NULL THEN jsonb_build_object(
+                'asset_code', n.asset_code, 'code_scheme', n.code_scheme, 'kind', n.kind, 'name', n.name, 'address', n.address,
+                'lon', n.lon, 'lat', n.lat, 'owner_unit', n.owner_unit, 'maintenance_unit', n.maintenance_unit) END,
+            'area', CASE WHEN n.area_code IS NOT NULL
+                THEN jsonb_build_object('code', n.area_code, 'name', n.area_name, 'district', n.district) END
+        )
+    FROM notices n
+    CROSS JOIN sinks s
+    LEFT JOIN LATERAL (
+        -- The severity this sink was last told of in the episode, or may have been. Asked only where it matters.
+        SELECT o.severity FROM outbox o
+        WHERE (n.receivers <> 'all' OR s.audience = 'duty')
+            AND o.alarm_key = n.alarm_key AND o.sink_key = s.sink_key AND o.episode = n.episode
+            AND (o.state <> 'dropped' OR o.maybe_told)
+        ORDER BY o.transition_no DESC LIMIT 1
+    ) AS told ON true
+    WHERE s.enabled AND CASE
+        WHEN n.receivers = 'named' THEN s.sink_key = ANY(n.sinks)
+        -- Whoever was told is told the rest, whatever its audience and its unit are by now; a crew no other change than for the worse.
+        WHEN n.receivers IN ('told', 'told_but_crews') OR s.audience = 'duty' THEN told.severity IS NOT NULL AND n.receivers <> 'untold'
+            AND (n.receivers <> 'told_but_crews' OR s.audience <> 'crew')
+            AND (n.notice <> 'change' OR s.audience = 'platform' OR n.severity > told.severity)
+        WHEN n.worst_severity < s.min_severity OR (n.receivers = 'untold' AND told.severity IS NOT NULL) THEN false
+        WHEN s.audience = 'platform' THEN n.has_case
+        ELSE n.has_crew
+            AND (n.notice <> 'change' OR n.reason IN ('severity_rose', 'incident_grew') OR (n.reason = 'late_data' AND n.severity = n.worst_severity))
+            AND EXISTS (
+                SELECT FROM jsonb_to_recordset(n.units) AS u (unit text, worst smallint)
+                WHERE u.worst >= s.min_severity AND (s.maintenance_unit = u.unit OR (s.maintenance_unit IS NULL AND NOT EXISTS (
+                    SELECT FROM sinks own WHERE own.enabled AND own.audience = 'crew' AND own.maintenance_unit = u.unit))))
+        END
+    ORDER BY n.alarm_key, n.transition_no, s.sink_key
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING 1
 )
-INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot)
-SELECT
-    encode(sha256(convert_to(concat_ws('|', n.installation_id, n.subject_kind, n.subject_key, n.rule_id,
-        extract(epoch FROM n.raised_at), n.episode, n.transition_no, s.name,
-        CASE WHEN n.notice IN ('correct', 'escalate') THEN n.notice END), 'UTF8')), 'hex'),
-    s.sink_key, n.alarm_key, n.episode, n.transition_no, n.notice, n.severity,
-    n.facts || jsonb_build_object(
-        'installation_id', n.installation_id,
-        'case', CASE WHEN n.facts -> 'case' ->> 'code' = 'asset'
-            THEN (n.facts -> 'case') || jsonb_build_object('code', coalesce(nullif(n.kind, ''), '0114'))
-            ELSE n.facts -> 'case' END,
-        'device', CASE WHEN n.device_id IS NOT NULL
-            THEN jsonb_build_object('device_id', n.device_id, 'family', n.family, 'vendor', n.vendor) END,
-        'asset', CASE WHEN n.asset_code IS NOT NULL THEN jsonb_build_object(
-            'asset_code', n.asset_code, 'code_scheme', n.code_scheme, 'kind', n.kind, 'name', n.name, 'address', n.address,
-            'lon', n.lon, 'lat', n.lat, 'owner_unit', n.owner_unit, 'maintenance_unit', n.maintenance_unit) END,
-        'area', CASE WHEN n.area_code IS NOT NULL
-            THEN jsonb_build_object('code', n.area_code, 'name', n.area_name, 'district', n.district) END
-    )
-FROM notices n
-CROSS JOIN sinks s
-LEFT JOIN LATERAL (
-    -- The severity this sink was last told of in the episode, or may have been. Asked only where it matters.
-    SELECT o.severity FROM outbox o
-    WHERE (n.receivers <> 'all' OR s.audience = 'duty')
-        AND o.alarm_key = n.alarm_key AND o.sink_key = s.sink_key AND o.episode = n.episode
-        AND (o.state <> 'dropped' OR o.maybe_told)
-    ORDER BY o.transition_no DESC LIMIT 1
-) AS told ON true
-WHERE s.enabled AND CASE
-    WHEN n.receivers = 'named' THEN s.sink_key = ANY(n.sinks)
-    -- Whoever was told is told the rest, whatever its audience and its unit are by now; a crew no other change than for the worse.
-    WHEN n.receivers IN ('told', 'told_but_crews') OR s.audience = 'duty' THEN told.severity IS NOT NULL AND n.receivers <> 'untold'
-        AND (n.receivers <> 'told_but_crews' OR s.audience <> 'crew')
-        AND (n.notice <> 'change' OR s.audience = 'platform' OR n.severity > told.severity)
-    WHEN n.worst_severity < s.min_severity OR (n.receivers = 'untold' AND told.severity IS NOT NULL) THEN false
-    WHEN s.audience = 'platform' THEN n.has_case
-    ELSE n.has_crew
-        AND (n.notice <> 'change' OR n.reason IN ('severity_rose', 'incident_grew') OR (n.reason = 'late_data' AND n.severity = n.worst_severity))
-        AND EXISTS (
-            SELECT FROM jsonb_to_recordset(n.units) AS u (unit text, worst smallint)
-            WHERE u.worst >= s.min_severity AND (s.maintenance_unit = u.unit OR (s.maintenance_unit IS NULL AND NOT EXISTS (
-                SELECT FROM sinks own WHERE own.enabled AND own.audience = 'crew' AND own.maintenance_unit = u.unit))))
-    END
-ORDER BY n.alarm_key, n.transition_no, s.sink_key
-ON CONFLICT (idempotency_key) DO NOTHING;
+SELECT pg_notify('underfoot_outbox', '') FROM owed LIMIT 1;
 
 -- name: put_conditions
 -- purpose: the engine's memory of what is not plainly normal, as changed by this batch

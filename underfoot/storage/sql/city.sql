@@ -170,3 +170,28 @@ SELECT gateway_key, device_key, family FROM devices WHERE gateway_key = ANY(%(ga
 -- name: devices_at
 -- purpose: which devices are fixed to these assets
 SELECT device_key, family FROM devices WHERE asset_key = ANY(%(asset_keys)s) ORDER BY device_key;
+
+-- name: take_late
+-- purpose: some devices whose past late reports have changed
+DELETE FROM late_past WHERE device_key IN (
+    SELECT device_key FROM late_past ORDER BY device_key LIMIT %(most)s FOR UPDATE SKIP LOCKED
+)
+RETURNING device_key, since;
+
+-- name: course
+-- purpose: what a device said of one field in a span of event time
+SELECT ts, {field} FROM {table}
+WHERE device_key = %(device_key)s AND ts >= %(since)s AND ts <= %(until)s AND {field} IS NOT NULL ORDER BY ts;
+
+-- name: weather_of
+-- purpose: how an area was in a span
+SELECT state, since FROM area_weather
+WHERE area_code = %(area)s AND since <= %(until)s AND (until IS NULL OR until > %(from)s) ORDER BY since;
+
+-- name: on_record
+-- purpose: whether an episode of this rule about this device was open at any time of a span
+SELECT EXISTS (
+    SELECT FROM alarms al JOIN episodes e USING (alarm_key)
+    WHERE al.subject_kind = 'device' AND al.subject_key = %(device_key)s AND al.rule_id = %(rule_id)s
+        AND e.raised_at <= %(until)s AND coalesce(e.cleared_at, 'infinity') >= %(from)s
+);

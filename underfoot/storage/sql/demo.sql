@@ -12,15 +12,15 @@ SELECT count(DISTINCT digest) FROM quarantine;
 
 -- name: shards
 -- purpose: whether every shard is at work, and how long a probe took from publish to commit
-SELECT bool_and(caught_up_to IS NOT NULL), max(extract(epoch FROM now() - caught_up_to))::float8, max(probe_delay_ms)
+SELECT bool_and(caught_up_to IS NOT NULL), max(extract(epoch FROM our_now() - caught_up_to))::float8, max(probe_delay_ms)
 FROM shards;
 
 -- name: open_alarms
 -- purpose: open alarms, the worst and the oldest first, each with what its device says now of what proved it
 SELECT e.severity, e.title, e.place, e.asset_name, ep.proof ->> 'label' AS label, ep.proof ->> 'unit' AS unit,
     -- A sum is not what the newest report says: it stays as it was when it proved the alarm.
-    coalesce(CASE WHEN r.body ->> 'sum_over_s' IS NULL THEN l."values" -> (ep.proof ->> 'field') END, ep.proof -> 'value') AS value,
-    extract(epoch FROM now() - e.raised_received_at)::float8 AS age_s
+    coalesce(CASE WHEN coalesce(r.body ->> 'sum_over_s', r.body ->> 'mean_over_s') IS NULL THEN l."values" -> (ep.proof ->> 'field') END, ep.proof -> 'value') AS value,
+    extract(epoch FROM our_now() - e.raised_received_at)::float8 AS age_s
 FROM dashboard.episodes e
 JOIN episodes ep USING (episode_key)
 LEFT JOIN LATERAL (

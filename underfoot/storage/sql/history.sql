@@ -26,8 +26,10 @@ WHERE w.shard = %(shard)s
 ORDER BY w.first_at LIMIT %(most)s;
 
 -- name: replayed
--- purpose: devices whose past has been judged again
-DELETE FROM late_windows WHERE device_key = ANY(%(device_keys)s);
+-- purpose: devices whose past has been judged again by itself; the city looks at it together with that of others
+WITH done AS (DELETE FROM late_windows WHERE device_key = ANY(%(device_keys)s) RETURNING device_key, since)
+INSERT INTO late_past AS p (device_key, since) SELECT device_key, since FROM done ORDER BY device_key
+ON CONFLICT (device_key) DO UPDATE SET since = least(p.since, EXCLUDED.since);
 
 -- name: judged_since
 -- purpose: since when each rule has been judged as it is now; one that is as it was first shipped, always
@@ -71,8 +73,12 @@ FROM jsonb_to_recordset(%(rows)s) AS r (
 
 -- name: devices
 -- purpose: devices of a family to try a rule on, with what rules ask of the ledger
-SELECT d.device_key, d.device_id, d.expected_interval_s, d.baseline, a.area_code, a.tags, a.name, a.address
-FROM devices d JOIN assets a USING (asset_key)
+SELECT d.device_key, d.device_id, d.expected_interval_s,
+    CASE WHEN f.fill IS NULL THEN d.baseline ELSE d.baseline || jsonb_build_object('fill_at_rim', f.fill) END,
+    a.area_code, a.tags, a.name, a.address
+FROM devices d
+JOIN assets a USING (asset_key)
+LEFT JOIN fill_at_rim f ON f.asset_key = d.asset_key AND d.family = 'pipe'
 WHERE d.family = %(family)s
     AND (%(areas)s::text[] IS NULL OR a.area_code = ANY(%(areas)s::text[]))
     AND (%(device_id)s::text IS NULL OR d.device_id = %(device_id)s)
@@ -96,7 +102,7 @@ ON CONFLICT (device_key) DO UPDATE SET until = greatest(s.until, EXCLUDED.until)
 
 -- name: forget_silence
 -- purpose: silences so long ago that no report is trusted to be older
-DELETE FROM silences WHERE until < clock_timestamp() - interval '8 days';
+DELETE FROM silences WHERE until < our_now() - interval '8 days';
 
 -- name: silences
 -- purpose: until when the silence of each of a shard's devices has been taken for proof

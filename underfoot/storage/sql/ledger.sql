@@ -273,7 +273,7 @@ WHERE code_scheme = %(own_scheme)s AND object_state <> '废弃'
 SELECT pg_notify('underfoot_registry', '');
 
 -- name: audit
--- purpose: who changed the ledger, in the acting transaction
+-- purpose: who did what, in the acting transaction
 INSERT INTO audit (actor, action, subject, detail) VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);
 
 -- name: devices

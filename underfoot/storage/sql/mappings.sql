@@ -31,10 +31,6 @@ SELECT count(*) FROM devices WHERE codec = %(name)s;
 -- purpose: tell whoever holds a shard, at commit: it loads the mappings in force anew
 SELECT pg_notify('underfoot_rules', '');
 
--- name: audit
--- purpose: who changed a mapping, in the acting transaction
-INSERT INTO audit (actor, action, subject, detail) VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);
-
 -- name: topics_in_force
 -- purpose: by shard, the topic patterns of the mappings in force, for its session to subscribe to
 SELECT newest.body ->> 'shard', array_agg(topic ORDER BY topic)

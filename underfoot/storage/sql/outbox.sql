@@ -108,7 +108,7 @@ UPDATE outbox o SET
     attempts = o.attempts + d.attempted::int,
     next_attempt_at = CASE WHEN settled.state = 'owed' THEN now() + make_interval(secs => d.delay_s) ELSE o.next_attempt_at END,
     lease_until = NULL,
-    settled_at = CASE WHEN settled.state <> 'owed' THEN clock_timestamp() END,
+    settled_at = CASE WHEN settled.state <> 'owed' THEN our_clock() END,
     last_error = CASE WHEN d.attempted THEN d.error ELSE o.last_error END,
     receipt = d.receipt,
     verdict = d.verdict,

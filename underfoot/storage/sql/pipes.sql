@@ -104,6 +104,13 @@ WHERE staged.faults IS NULL AND pipes.pipe_id = staged.pipe_id
        staged.invert_down_m, CASE WHEN %(has_roughness)s THEN staged.roughness ELSE pipes.roughness END,
        pipes.attributes || staged.attributes);
 
+-- name: touch_gauges
+-- purpose: the sewer gauges at the ends of pipes that this import has changed: who keeps devices in memory reads them anew
+UPDATE devices SET updated_at = clock_timestamp()
+WHERE family = 'pipe' AND asset_key IN (
+    SELECT unnest(ARRAY[from_asset, to_asset]) FROM pipes WHERE updated_at >= now()
+);
+
 -- name: merge_new_pipes
 -- purpose: bring the pipes into being that are not known yet
 INSERT INTO pipes (pipe_id, from_asset, to_asset, kind, diameter_mm, length_m, invert_up_m, invert_down_m, roughness, attributes)

@@ -40,6 +40,14 @@ WHERE d.shard = %(shard)s AND d.family = %(family)s AND d.baseline ->> %(field)s
     AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
     AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
 
+-- name: fills_at_rim
+-- purpose: how full the sewer is, by devices that measure that, when its water is at the rim; of those where the ledger says
+SELECT d.device_key, f.fill
+FROM devices d JOIN fill_at_rim f USING (asset_key)
+WHERE d.shard = %(shard)s AND d.family = %(family)s
+    AND (%(since)s::timestamptz IS NULL OR d.updated_at >= %(since)s::timestamptz - interval '1 minute')
+    AND (%(device_ids)s::text[] IS NULL OR d.device_id = ANY(%(device_ids)s::text[]))
+
 -- name: from_ledger
 -- purpose: what the ledger answers where a device does not say: an attribute of its asset, or what the asset's class means
 SELECT d.device_key, coalesce(c.number, k.number)::float8
@@ -103,8 +111,20 @@ FROM {table} l JOIN devices d USING (device_key) WHERE d.shard = %(shard)s
 SELECT r.device_key, r.ts, r.{field}
 FROM {table} r JOIN devices d USING (device_key) JOIN {latest} l USING (device_key)
 WHERE d.shard = %(shard)s AND r.ts > l.ts - %(span)s::interval AND r.{field} IS NOT NULL
-    AND r.ts > now() - interval '8 days' - %(span)s::interval
+    AND r.ts > our_now() - interval '8 days' - %(span)s::interval
 ORDER BY r.device_key, r.ts;
+
+-- name: recent_parts
+-- purpose: what the mean of a field is taken of: each device's sums and counts by part of the time up to its newest report
+SELECT r.device_key, p.part, sum(r.{field}::float8)::float8, count(*)::int8
+FROM devices d
+JOIN {latest} l USING (device_key)
+JOIN {table} r ON r.device_key = d.device_key
+    AND r.ts >= to_timestamp(((floor(extract(epoch FROM l.ts) * 1000000 / %(part_us)s) - %(parts)s) * %(part_us)s / 1000000)::float8)
+CROSS JOIN LATERAL (SELECT floor(extract(epoch FROM r.ts) * 1000000 / %(part_us)s)::int8 AS part) p
+WHERE d.shard = %(shard)s AND r.{field} IS NOT NULL
+    AND r.ts > our_now() - interval '8 days' - make_interval(secs => %(part_us)s::float8 * %(parts)s / 1000000)
+GROUP BY r.device_key, p.part
 
 -- name: recent_values
 -- purpose: what the line of a rule of change goes through: the reports of devices heard within its span, and of those about
@@ -120,5 +140,5 @@ JOIN {table} r ON r.device_key = d.device_key
     AND r.ts >= l.ts - CASE WHEN o.subject_key IS NOT NULL
         THEN greatest(%(span)s::interval, make_interval(secs => %(intervals)s * d.expected_interval_s)) ELSE %(span)s::interval END
 WHERE d.shard = %(shard)s AND l.{field} IS NOT NULL
-    AND (o.subject_key IS NOT NULL OR l.received_at >= least(s.caught_up_to, now()) - %(span)s::interval - interval '10 minutes')
+    AND (o.subject_key IS NOT NULL OR l.received_at >= least(s.caught_up_to, our_now()) - %(span)s::interval - interval '10 minutes')
 ORDER BY r.device_key, r.received_at, r.ts

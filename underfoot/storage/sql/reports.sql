@@ -11,7 +11,7 @@ SELECT r.row FROM jsonb_to_recordset(%(rows)s) AS r (row int, device_key int, di
 WHERE EXISTS (
     SELECT 1 FROM {table} t
     WHERE t.device_key = r.device_key AND t.digest = r.digest AND t.quality & %(marks)s <> 0
-        AND t.ts > now() - interval '1 day'
+        AND t.ts > our_now() - interval '1 day'
 );
 
 -- name: put_latest

@@ -68,7 +68,7 @@ INSERT INTO books AS b (
     shard, minute, received, by_inbox, redelivered, unpacked, stored, duplicate, quarantined, forwarded, discarded, late
 )
 VALUES (
-    %(shard)s, date_trunc('minute', now()), %(received)s, %(by_inbox)s, %(redelivered)s, %(unpacked)s, %(stored)s,
+    %(shard)s, date_trunc('minute', our_now()), %(received)s, %(by_inbox)s, %(redelivered)s, %(unpacked)s, %(stored)s,
     %(duplicate)s, %(quarantined)s, %(forwarded)s, %(discarded)s, %(late)s
 )
 ON CONFLICT (shard, minute) DO UPDATE SET
@@ -198,12 +198,12 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('underfoot.shard.' || %(shard)
 
 -- name: behind
 -- purpose: how far a shard is behind (seconds), if another that has devices already were to wait for it
-SELECT extract(epoch FROM clock_timestamp() - caught_up_to)::double precision FROM shards
+SELECT extract(epoch FROM our_clock() - caught_up_to)::double precision FROM shards
 WHERE shard = %(before)s AND EXISTS (SELECT FROM devices WHERE shard = %(after)s);
 
 -- name: list
 -- purpose: every shard for people: who holds it, how far it is, what it has
 SELECT s.shard, s.holder, s.epoch, s.districts, s.subscribed, s.session_known,
-    extract(epoch FROM clock_timestamp() - s.caught_up_to)::double precision AS caught_up_s,
+    extract(epoch FROM our_clock() - s.caught_up_to)::double precision AS caught_up_s,
     (SELECT count(*) FROM devices d WHERE d.shard = s.shard) AS devices
 FROM shards s ORDER BY s.shard_key;

@@ -27,7 +27,7 @@ ORDER BY s.name;
 
 -- name: drop_owed
 -- purpose: what a sink that is being removed will never be sent
-UPDATE outbox SET state = 'dropped', verdict = 'sink_removed', settled_at = clock_timestamp(), lease_until = NULL
+UPDATE outbox SET state = 'dropped', verdict = 'sink_removed', settled_at = our_clock(), lease_until = NULL
 WHERE sink_key = %(sink_key)s AND state = 'owed';
 
 -- name: remove

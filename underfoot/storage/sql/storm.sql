@@ -46,12 +46,12 @@ districts AS (
     SELECT d.area_code, f.flood_key IS NOT NULL AS in_flood,
         CASE WHEN f.flood_key IS NULL THEN (
             SELECT count(*) FROM operator_raises o
-            WHERE o.committed_at > clock_timestamp() - make_interval(secs => %(window_s)s) AND o.area_code = d.area_code
+            WHERE o.committed_at > our_clock() - make_interval(secs => %(window_s)s) AND o.area_code = d.area_code
         ) ELSE 0 END AS reached
     FROM (SELECT DISTINCT area_code FROM given) d
     LEFT JOIN floods f ON f.area_code = d.area_code AND f.ended_at IS NULL
 )
-SELECT g.alarm_key, g.area_code, d.in_flood, d.reached, clock_timestamp()
+SELECT g.alarm_key, g.area_code, d.in_flood, d.reached, our_clock()
 FROM given g JOIN districts d USING (area_code)
 WHERE g.area_code IS NOT NULL;
 
