@@ -63,7 +63,9 @@ def test_a_roster_is_imported_shown_and_exported(city: City, file: Path, tmp_pat
     assert "13803720001" not in exported.read_text(encoding="utf-8")
     run("duty", "import", str(exported))
     assert "13803720001" in run("duty", "export", "--with-phones"), "masked means as it is known"
-    actions = [row["action"] for row in city.rows("SELECT action FROM audit WHERE action LIKE 'duty%%' ORDER BY audit_key")]
+    actions = [
+        row["action"] for row in city.rows("SELECT action FROM audit WHERE action LIKE 'duty%%' ORDER BY audit_key")
+    ]
     assert actions == ["duty.roster", "duty.roster", "duty.phones"]
 
 
