@@ -15,7 +15,7 @@ from alerts.city.causes import explain
 from alerts.city.judging import Rulebook
 from alerts.city.memory import Judgement, Memory, Reasons, Remembered, one_level
 from alerts.drainage.blockage import Suspicion, judge_blockage
-from alerts.drainage.graph import DrainageGraph, load, version
+from alerts.drainage.graph import DrainageGraph, load, outfalls, version
 from alerts.drainage.readings import Reading, load_readings
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
@@ -53,6 +53,7 @@ class Blockages:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
         self._graph: DrainageGraph | None = None
+        self._belongs: dict[int, int] = {}
         self._version: object = None
         self._named: dict[tuple[str, int], Suspicion] = {}
 
@@ -66,7 +67,7 @@ class Blockages:
         remembered = memory.subjects(rule.rule_id)
         standing = [key for key in remembered if _stands(memory.of(rule.rule_id, (SubjectKind.pipe, key)))]
         readings = load_readings(connection, graph) if graph.pipes else []
-        found = judge_blockage(graph, readings, rule.params, now_us=now_us, standing=standing)
+        found = judge_blockage(graph, readings, rule.params, now_us=now_us, standing=standing, belongs=self._belongs)
         named = {suspicion.pipe_key: suspicion for suspicion in found.suspicions}
         self._named = {key: one for key, one in self._named.items() if key[0] != rule.rule_id}
         self._named |= {(rule.rule_id, key): suspicion for key, suspicion in named.items()}
@@ -75,6 +76,8 @@ class Blockages:
             before = memory.of(rule.rule_id, (SubjectKind.pipe, key))
             pipe, suspicion = graph.pipes.get(key), named.get(key)
             verdict = found.verdicts.get(key) if pipe is not None else False
+            if verdict is None and key in found.contradicted and not before.state.level:
+                verdict = False  # what is not told yet begins anew; what is open does not end by it
             nodes = _nodes(before) if pipe is not None else ()
             at_us = max((said[node] for node in nodes if node in said), default=now_us)
             if suspicion is not None:
@@ -120,6 +123,7 @@ class Blockages:
         newest = version(connection)
         if self._graph is None or newest != self._version:
             self._graph, self._version = load(connection), newest
+            self._belongs = outfalls(self._graph)
         return self._graph
 
 

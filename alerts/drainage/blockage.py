@@ -10,7 +10,7 @@ of it, and nothing that was suspected is cleared by it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import networkx as nx
@@ -45,10 +45,12 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`verdicts` has every pipe that is named or was asked about: True blocked, False not (any more), None unknown."""
+    """`verdicts` has every pipe that is named or was asked about: True blocked, False not (any more), None unknown.
+    `contradicted`: pipes of which that is unknown since their gauges cannot both be right."""
 
     suspicions: tuple[Suspicion, ...]
     verdicts: dict[int, bool | None]
+    contradicted: frozenset[int] = frozenset()
 
 
 def judge_blockage(
@@ -58,14 +60,16 @@ def judge_blockage(
     *,
     now_us: int,
     standing: Collection[int] = (),
+    belongs: Mapping[int, int] | None = None,
 ) -> Judgement:
     """What the readings say of the network at this moment.
 
     `standing` are the pipes that are held to be blocked until now: they are asked about, the dead bands are taken off
-    their limits, and of equally likely pipes they stay the named one.
+    their limits, and of equally likely pipes they stay the named one. `belongs`: each node's outfall, by which gauges
+    that measure flow are held against those of their catchment.
     """
     stood = frozenset(standing) & graph.pipes.keys()
-    return _Judge(graph, Gauges(graph, readings, params, now_us, stood), params, stood).judgement()
+    return _Judge(graph, Gauges(graph, readings, params, now_us, stood, belongs or {}), params, stood).judgement()
 
 
 class _Judge:
@@ -81,7 +85,8 @@ class _Judge:
         named = {suspicion.pipe_key for suspicion in suspicions}
         for key in named | self.standing:
             verdicts[key] = True if key in named else self._verdict(self.graph.pipes[key])
-        return Judgement(tuple(sorted(suspicions, key=lambda each: each.pipe_key)), verdicts)
+        named_in_order = tuple(sorted(suspicions, key=lambda each: each.pipe_key))
+        return Judgement(named_in_order, verdicts, frozenset(self.gauges.contradicted - named))
 
     # naming
 

@@ -8,14 +8,16 @@ taken to bring its share. A storm sewer may be overloaded while the one that it 
 may have come this way, and water is only held up where even so the head is too high.
 
 A gauge that lies stands high or flat among others that do not. Water finds its level: where the next gauges say what
-cannot be beside it, nothing is known between the two.
+cannot be beside it, nothing is known between the two. Nor is it where a gauge is high, and yet as much flows there as
+elsewhere in its catchment.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -32,6 +34,7 @@ from alerts.drainage.params import BlockageParams
 from alerts.drainage.readings import Reading
 from underfoot.ledger.pipes import Pipe
 
+_ENOUGH_LOADS = 3
 FUTURE_S = 300
 """A reading from further ahead than this is not of now: whatever it says, it is unknown."""
 
@@ -87,10 +90,12 @@ class Gauges:
         params: BlockageParams,
         now_us: int,
         standing: frozenset[int],
+        belongs: Mapping[int, int],
     ) -> None:
         self.graph = graph
         self.params = params
         self.standing = standing
+        self.belongs = belongs
         self.bores: dict[int, Bore] = {}
         self.times: dict[int, float] = {}
         self.at: dict[int, Gauge | None] = {}
@@ -99,11 +104,16 @@ class Gauges:
                 known = self._known(reading, now_us)
                 # Of several gauges at a node the newest that says something counts.
                 self.at[reading.node] = known or self.at.get(reading.node)
+        self.loads = self._loads()
+        self.contradicted: set[int] = set()
+        """Pipes that `look` has come upon between gauges that cannot both be right."""
 
     def _known(self, reading: Reading, now_us: int) -> Gauge | None:
         age_s = (now_us - reading.at_us) / 1e6
         if reading.head_m is None or reading.fill_ratio is None or not -FUTURE_S <= age_s <= self.params.max_age_s:
             return None
+        if reading.fill_ratio < -self.params.dead_band_fill:
+            return None  # under water an echo comes from anywhere
         return Gauge(reading.node, reading.head_m, reading.fill_ratio, reading.at_us, reading.flow_m3_s)
 
     def state(self, gauge: Gauge | None, *, relaxed: bool = False) -> State:
@@ -168,7 +178,8 @@ class Gauges:
             expected_m, flow = self._expected(below, reach.path, shared=False)
         if head_m - expected_m < enough or self.state(below, relaxed=relaxed) is not State.flat:
             return None
-        if self._would_fill(below) or self._stands_alone(reach.above):
+        if self._would_fill(below) or self._stands_alone(reach.above) or self._flows(reach.above):
+            self.contradicted.update(pipe.pipe_key for pipe in reach.path)
             return None
         return Held(reach, below, expected_m, flow)
 
@@ -181,9 +192,43 @@ class Gauges:
         )
 
     def _stands_alone(self, high: Gauge) -> bool:
-        """Whether its water would reach the next gauges above it, and none of them has it."""
-        reached = [gauge for gauge, ridge_m in self._next_above(high) if ridge_m < high.head_m - self.params.excess_m]
-        return bool(reached) and all(gauge.head_m < high.head_m - self.params.excess_m for gauge in reached)
+        """Whether its water would reach the next gauges above it, and none of them has it. One that is high may not see
+        how high."""
+        pool_m = high.head_m - self.params.excess_m
+        reached = [gauge for gauge, ridge_m in self._next_above(high) if ridge_m < pool_m]
+        return bool(reached) and all(gauge.head_m < pool_m and self.state(gauge) is not State.high for gauge in reached)
+
+    def _flows(self, high: Gauge) -> bool:
+        """Whether as much passes it, measured, as its catchment's sewers carry now, for their size; or nothing to speak
+        of flows anywhere, and so nothing is held up there."""
+        load, catchment = self._load(high), self._catchment(high.node)
+        others = self.loads.get(catchment, ()) if catchment is not None else ()
+        if load is None or len(others) < _ENOUGH_LOADS:
+            return False
+        usual = statistics.median(others)
+        return usual < self.params.least_load or load >= self.params.passes_share * usual
+
+    def _loads(self) -> dict[tuple[int, str], list[float]]:
+        """By catchment and kind of sewer, what share of its capacity passes each gauge that measures flow; not of those
+        that are high."""
+        loads: dict[tuple[int, str], list[float]] = {}
+        for gauge in self.at.values():
+            if gauge is None or self.state(gauge, relaxed=True) is State.high:
+                continue
+            load, catchment = self._load(gauge), self._catchment(gauge.node)
+            if load is not None and catchment is not None:
+                loads.setdefault(catchment, []).append(load)
+        return loads
+
+    def _load(self, gauge: Gauge) -> float | None:
+        outlet = self.graph.outlet(gauge.node)
+        if outlet is None or gauge.flow_m3_s is None:
+            return None
+        return max(gauge.flow_m3_s, 0.0) / self._carries(outlet)
+
+    def _catchment(self, node: int) -> tuple[int, str] | None:
+        outlet, outfall = self.graph.outlet(node), self.belongs.get(node)
+        return None if outlet is None or outfall is None else (outfall, outlet.kind)
 
     def _next_above(self, below: Gauge) -> Iterator[tuple[Gauge, float]]:
         """Each next known gauge above one, and the highest that the way to it lies."""

@@ -105,7 +105,9 @@ def _said(reading: Reading, rain: Rain, params: OverloadParams, now_us: int) -> 
     """What one gauge says; None: nothing that is known."""
     newest_us = rain.newest_us
     times = (reading.at_us, newest_us)
-    if reading.fill_ratio is None or not all(-FUTURE_S <= (now_us - at) / 1e6 <= params.max_age_s for at in times):
+    if reading.fill_ratio is None or reading.fill_ratio < -params.below_zero:
+        return None  # under water an echo comes from anywhere
+    if not all(-FUTURE_S <= (now_us - at) / 1e6 <= params.max_age_s for at in times):
         return None
     now_mm_h = rain.mm_h(newest_us, params.now_s)
     filled_by = rain.mm_h(reading.at_us, params.gathers_s)
@@ -119,11 +121,14 @@ def _said(reading: Reading, rain: Rain, params: OverloadParams, now_us: int) -> 
 
 
 def _minutes(rain: Rain, now_mm_h: float, bears: float, params: OverloadParams) -> float:
-    """Until it rains so hard, if it goes on getting harder as it did over the last two spans."""
+    """Until it rains so hard, if it goes on getting harder as it did of late: in the last span and over the last two,
+    whichever is less, so that rain which has begun and stays as it is does not count as getting harder."""
     if now_mm_h >= bears:
         return 0.0
-    before = rain.mm_h(rain.newest_us - int(2 * params.now_s * 1e6), params.now_s)
-    harder = min(math.sqrt(now_mm_h / before), params.hardest) if before > 0 else params.hardest
+    one, two = (rain.mm_h(rain.newest_us - int(back * params.now_s * 1e6), params.now_s) for back in (1, 2))
+    once = now_mm_h / one if one > 0 else math.inf
+    twice = math.sqrt(now_mm_h / two) if two > 0 else math.inf
+    harder = min(once, twice, params.hardest)
     if now_mm_h < params.within * bears or harder < params.harder:
         return math.inf
     return math.log(bears / now_mm_h) / math.log(harder) * params.now_s / 60

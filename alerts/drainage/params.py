@@ -31,6 +31,11 @@ class BlockageParams(BaseModel):
     """How far a gauge tells of pipes below, and a blockage explains levels above it, by the water's travel time."""
     backwater_tolerance_m: float = Field(0.1, ge=0, le=2)
     """By how much the pool above a blockage may stand higher than its gauge says."""
+    passes_share: float = Field(0.5, ge=0)
+    """Where so much flows, for its size, of what its catchment's sewers carry in the middle, nothing is held up: its
+    level gauge lies (proposed)."""
+    least_load: float = Field(0.03, ge=0, lt=1)
+    """Where sewers carry less than that of their capacity, in the middle, next to nothing flows (proposed)."""
     manhole_loss: float = Field(0.5, ge=0, le=5)
     """K of a manhole passed straight through with some bend (HEC-22: 0.15 straight, 1.0 at a right angle)."""
     slowest_foul_m_s: float = Field(0.6, gt=0, le=5)
@@ -68,6 +73,8 @@ class OverloadParams(BaseModel):
     share: float = Field(0.1, gt=0, le=1)
     at_least: int = Field(2, ge=1, le=1000)
     """So many of a catchment's gauges are to come to their capacity, and no fewer: one that lies is no flood."""
+    below_zero: float = Field(0.05, ge=0, le=1)
+    """A level that lies by more than that below the sewer's floor is none: the dead band of levels."""
     max_age_s: int = Field(1200, gt=0, le=86_400)
     """Older than that, a gauge says nothing of now."""
     rain_within_m: int = Field(10_000, gt=0, le=100_000)

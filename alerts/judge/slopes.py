@@ -29,8 +29,8 @@ _LATELY = 4
 
 
 class Slope(NamedTuple):
-    """By report: the change a second, of late too, how many samples say so, over how many seconds. NaN and 0: nothing is
-    known."""
+    """By report: the change a second, that of late, how many samples say so, over how many seconds. NaN and 0: nothing
+    is known."""
 
     per_s: Floats
     lately_per_s: Floats

@@ -1,4 +1,4 @@
-"""Rain that the sewers will not carry, from gauges and a station to one alarm of the outfall: raised, worse, frozen, over."""
+"""Rain that the sewers will not carry, from gauges and a station to one alarm of the outfall."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ def rains(town: Town, mm: float, *fills: float) -> None:
 def test_harder_and_harder_rain_is_told_once_at_the_outfall(catchment: Town) -> None:
     catchment.shard.sink("crew", "crew", min_severity=2)
     rains(catchment, 0.0, 0.05, 0.05, 0.05)
-    rains(catchment, 1.0, 0.15, 0.15, 0.15)
-    rains(catchment, 1.6, 0.25, 0.25, 0.25)
-    assert OVERLOAD not in catchment.open(), "19 mm/h that fill an eighth: it may rain 60 here"
-    rains(catchment, 2.6, 0.35, 0.35, 0.3)
-    assert catchment.open()[OVERLOAD] == 2
-    rains(catchment, 4.2, 0.5, 0.5, 0.45)
+    rains(catchment, 1.0, 0.2, 0.2, 0.2)
+    rains(catchment, 1.3, 0.3, 0.3, 0.25)
+    rains(catchment, 1.7, 0.35, 0.35, 0.3)
+    assert OVERLOAD not in catchment.open(), "20 mm/h, of the 60 that it may rain here"
+    rains(catchment, 2.2, 0.43, 0.43, 0.3)
+    assert catchment.open()[OVERLOAD] == 2, "26 mm/h of 55, a quarter harder each five minutes"
+    rains(catchment, 2.9, 0.5, 0.5, 0.35)
     assert catchment.open()[OVERLOAD] == 3
     episode = catchment.one(
         "SELECT a.name, e.proof FROM episodes e JOIN alarms al USING (alarm_key) JOIN assets a USING (asset_key)"
@@ -76,8 +77,8 @@ def test_harder_and_harder_rain_is_told_once_at_the_outfall(catchment: Town) -> 
         OVERLOAD[0],
     )
     text = message(told[0]["snapshot"], "").text
-    assert "汇水区排水将超载" in text
-    assert "分钟后超排水能力，W11一带先满" in text
+    assert text.startswith("【黄】片区排水将超载｜安钢大道 W15汇水区，雨强26mm/h，约14分钟后W11一带满管。")
+    assert "低洼处、下穿布控备泵" in text
     assert len(text) <= 70
 
 
@@ -88,7 +89,7 @@ def test_steady_rain_is_not_foreseen_to_overload_anything(catchment: Town) -> No
 
 
 def test_unknown_freezes_and_rain_that_eases_ends_it(catchment: Town) -> None:
-    for mm, fill in ((0.0, 0.05), (1.0, 0.15), (1.6, 0.25), (2.6, 0.35), (4.2, 0.5)):
+    for mm, fill in ((0.0, 0.05), (1.0, 0.2), (1.3, 0.3), (1.7, 0.35), (2.2, 0.43), (2.9, 0.5)):
         rains(catchment, mm, fill, fill, fill)
     assert catchment.open()[OVERLOAD] == 3
     catchment.shard.wait(30 * MINUTE)

@@ -357,7 +357,7 @@ def test_snapshot_says_everything_a_message_may_say(shard: Shard) -> None:
     shard.wait(MINUTE)
     shard.commit(shard.says("C-1", {"open": False}))
     raised, cleared = (row["snapshot"] for row in shard.rows("SELECT snapshot FROM outbox ORDER BY delivery_key"))
-    assert raised.keys() == cleared.keys() == Snapshot.__annotations__.keys() - {"escalation"}
+    assert raised.keys() == cleared.keys() == Snapshot.__annotations__.keys() - {"escalation", "pictures"}
     assert raised["installation_id"] == str(shard.one("SELECT installation_id FROM installation")["installation_id"])
     assert raised["case"] == {"type": "component", "code": "0103"}, "the class of its asset"
     assert raised["crew"] == {"act": "先围挡", "tool": "", "end": "复位", "make_safe_min": 30}

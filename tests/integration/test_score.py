@@ -15,6 +15,7 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from rich.console import Console
 from typer.testing import CliRunner
 
 from simulators.network.city import NetworkCity
@@ -266,7 +267,7 @@ def test_from_the_database_and_again_without_it(
 def test_the_table_says_what_was_missed_and_what_was_false(
     run: Path, without_database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr("simulators.score.cli.out", Console(width=160))
     Record(same_clock=True, alarms=()).save(run / "alarms.json")
     code, out, _ = score(run, "--show", 1)
     assert code == 0

@@ -63,7 +63,7 @@ JOIN assets a ON a.asset_code = v.upper JOIN assets b ON b.asset_code = v.lower;
 
 
 def _rises(shard: Shard, first: float) -> None:
-    for number in range(6):
+    for number in range(9):
         shard.commit(shard.says("P-1", {"fill_ratio": first + number / 10, "network": 1}))
         shard.wait(5 * MINUTE)
 

@@ -142,7 +142,7 @@ def test_a_measured_flow_counts_more_than_the_fill() -> None:
 
 def test_a_gauge_that_is_stuck_low_in_a_flood_names_no_pipe() -> None:
     """Node 3 says flat while the water stands over it at the next node: it would run back."""
-    assert judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 4.0}, standing=[23]) == Judgement((), {23: None})
+    assert judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 4.0}, standing=[23]) == Judgement((), {23: None}, frozenset({23}))
     assert only(judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 0.3})).pipe_key == 23
     # What stands lower than node 3's own pipe does not come back to it.
     assert only(judge(ROW, {1: 4.0, 2: 4.0, 3: 0.2, 4: 0.9})).pipe_key == 23
@@ -150,9 +150,37 @@ def test_a_gauge_that_is_stuck_low_in_a_flood_names_no_pipe() -> None:
 
 def test_a_gauge_that_drifts_high_alone_names_no_pipe() -> None:
     """Node 3 says that the water stands 1.4 m over its pipe; at node 2 it would be 1.2 m deep, and is 6 cm."""
-    assert judge(ROW, {1: 0.2, 2: 0.2, 3: 4.8, 4: 0.2}, standing=[34]) == Judgement((), {34: None})
+    assert judge(ROW, {1: 0.2, 2: 0.2, 3: 4.8, 4: 0.2}, standing=[34]) == Judgement((), {34: None}, frozenset({34}))
     assert only(judge(ROW, {1: 0.2, 2: 3.9, 3: 4.8, 4: 0.2})).pipe_key == 34
     assert only(judge(ROW, {3: 4.8, 4: 0.2})).pipe_key == 34
+
+
+def test_a_gauge_above_that_cannot_see_how_high_it_is_contradicts_nobody() -> None:
+    """Water over its sensor: it says 0.9 full, its most, where the pool stands 60 cm over it."""
+    assert only(judge(ROW, {2: 0.9, 3: 4.8, 4: 0.2})).pipe_key == 34
+
+
+def test_an_echo_from_below_the_pipe_is_no_level() -> None:
+    assert judge(ROW, {2: 3.0, 3: -0.8}, standing=[23]) == Judgement((), {23: None})
+
+
+def test_where_as_much_flows_as_elsewhere_a_high_gauge_lies() -> None:
+    """Node 3 says that it is four times full. A tenth of the capacity flows at its neighbours; what matters is how much
+    flows at node 3 itself."""
+    levels: dict[int, float | None] = {1: 0.2, 2: None, 3: 4.8, 4: 0.2, 5: 0.2}
+    belongs = dict.fromkeys(range(1, 6), 5)
+    tenth = 0.1 * capacity_m3_s(bore(ROW.pipes[34]))
+
+    def found(flow_m3_s: float | None, others: float | None = tenth) -> tuple[Suspicion, ...]:
+        readings = [replace(each, flow_m3_s=flow_m3_s if each.node == 3 else others) for each in fills(ROW, levels)]
+        params = PARAMS.model_copy(update={"reach_s": 60})
+        return judge_blockage(ROW, readings, params, now_us=NOW_US, belongs=belongs).suspicions
+
+    assert found(None)
+    assert found(0.2 * tenth)
+    assert not found(tenth)
+    assert not found(0.0, others=0.0), "nothing flows anywhere, and nothing is held up"
+    assert found(tenth, others=None), "nobody to hold it against"
 
 
 def test_one_of_two_branches_that_has_the_pool_is_enough() -> None:
