@@ -1,4 +1,4 @@
-"""`underfoot alerts`, and the commands for rules, sinks and the outbox."""
+"""`underfoot alerts` on the command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import psycopg
 import typer
 
 from alerts.city.engine import run_city, take_over
-from alerts.deliver.cli import commands as delivery_commands
 from alerts.deliver.dispatch import Dispatcher
-from alerts.rulebook.cli import commands as rules_commands
 from alerts.timers import run_timers
 from underfoot.audit.log import note_settings
 from underfoot.settings import Settings, load
@@ -22,8 +20,6 @@ from underfoot.storage.statements import statement
 log = logging.getLogger(__name__)
 
 commands = typer.Typer()
-commands.add_typer(delivery_commands)
-commands.add_typer(rules_commands)
 
 
 @commands.command()

@@ -16,13 +16,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from deploy import stack
-from deploy.broker_cli import commands as broker_commands
-from deploy.demo_cli import commands as demo_commands
 from deploy.errors import StackError
-from deploy.grafana_cli import commands as grafana_commands
 from deploy.rootfs import Say
 from deploy.stack import ServerName
-from deploy.trial_cli import commands as trial_commands
 from underfoot.brokers import Brokers
 from underfoot.settings import Settings, load, origins
 from underfoot.storage.migrate import migrate
@@ -35,10 +31,6 @@ _one_server = typer.Typer(
     no_args_is_help=True, help="Stop and start one server of the local stack alone, for fault tests."
 )
 commands.add_typer(_one_server, name="stack", hidden=True)
-commands.add_typer(grafana_commands)
-commands.add_typer(demo_commands)
-commands.add_typer(trial_commands)
-commands.add_typer(broker_commands)
 
 _URL_OF: dict[ServerName, str] = {"postgres": "database_url", "mosquitto": "mqtt_url"}
 _TITLES: dict[ServerName, str] = {"postgres": "TimescaleDB", "mosquitto": "MQTT broker"}

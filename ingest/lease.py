@@ -83,9 +83,15 @@ class Lookout:
         self._beats = Stillness[int](usual_s)
         self._absences = Stillness[int](usual_s)
         self._locks = Stillness[str](usual_s)
+        self._free: dict[str, int] = {}
 
     def look(self, now: float, me: int, workers: Mapping[int, Seen], division: Division) -> View:
-        locked = {state.worker_key for state in division.shards.values() if state.locked}
+        # Who takes a lock begins the next epoch a moment later. Until then the shard names the one before.
+        self._free |= {shard: state.epoch for shard, state in division.shards.items() if not state.locked}
+        kept = {
+            shard for shard, state in division.shards.items() if state.locked and self._free.get(shard) != state.epoch
+        }
+        locked = {division.shards[shard].worker_key for shard in kept}
         still = self._beats.look(now, {key: seen.beat for key, seen in workers.items()})
         absent = self._absences.look(now, {key: seen.present or key in locked for key, seen in workers.items()})
         held = {shard: (state.epoch, state.worker_key, state.locked) for shard, state in division.shards.items()}
@@ -99,16 +105,14 @@ class Lookout:
                 or (not seen.present and key not in locked and absent[key] >= self._absence_s)
             )
         }
+        living = {key: seen for key, seen in workers.items() if key not in gone}
         stale = {
             shard
             for shard, state in division.shards.items()
             if state.locked
-            and (
-                state.worker_key in gone
-                or (state.worker_key not in workers and unmoved[shard] >= self._takeover_after_s)
-            )
+            and state.worker_key not in living
+            and ((state.worker_key in gone and shard in kept) or unmoved[shard] >= self._takeover_after_s)
         }
-        living = {key: seen for key, seen in workers.items() if key not in gone}
         return View(now, living, gone, frozenset(stale), division)
 
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +22,11 @@ from psycopg import sql
 from deploy import stack
 from deploy.ports import any_free
 from deploy.stack import Ports, ServerName
+from tests.folders import folder_of_servers
 from underfoot.settings import load
 from underfoot.storage.migrate import migrate
 
 _TEMPLATE = "underfoot_template"
-_ROOM = 6 * 1024**3
 _numbers = itertools.count(1)
 
 
@@ -132,19 +130,12 @@ def _up(home: Path, servers: tuple[ServerName, ...] = stack.BOTH) -> dict[str, A
 
 @contextmanager
 def _home() -> Iterator[Path]:
-    """A stack's home that is taken down and removed at the end.
-
-    In memory where there is room: a database a test is some 20 MB to write and sync, which on a disk takes longer than
-    the tests. Nothing here crashes the machine, so nothing of what is tested is lost by that.
-    """
-    memory = Path("/dev/shm")  # noqa: S108
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
-    with tempfile.TemporaryDirectory(prefix="underfoot-test-", dir=memory if roomy else None) as folder:
-        home = Path(folder) / "home"
+    """A stack's home that is taken down and removed at the end."""
+    with folder_of_servers("underfoot-test-") as folder:
         try:
-            yield home
+            yield folder / "home"
         finally:
-            stack.down(home)
+            stack.down(folder / "home")
 
 
 def _in_database(url: str, database: str) -> str:

@@ -1,7 +1,7 @@
 """The `underfoot` command. Each package brings its own sub-commands through the entry-point group `underfoot.commands`.
 
-An entry is named after each command. So only the package is imported that the command asked for is of: all of them take
-a second or two.
+An entry is named after each command, of the module that has it. So only that module is imported: all of them take a
+second or two.
 """
 
 from __future__ import annotations
@@ -20,12 +20,8 @@ from rich.text import Text
 from typer.main import get_group
 
 from underfoot import __version__
-from underfoot.audit.cli import commands as audit_commands
 from underfoot.audit.log import enter
 from underfoot.clock import CLOCK
-from underfoot.ledger.cli import commands as ledger_commands
-from underfoot.ledger.newcomers_cli import commands as newcomer_commands
-from underfoot.ledger.pipes_cli import commands as pipe_commands
 from underfoot.settings import Settings, SettingsError, load, origins
 from underfoot.storage.migrate import MigrationError, migrate
 from underfoot.terminal import actor, connect_migrated
@@ -41,10 +37,6 @@ app = typer.Typer(
 )
 db = typer.Typer(no_args_is_help=True, help="The database: bring it up to date.")
 app.add_typer(db, name="db")
-app.add_typer(audit_commands)
-app.add_typer(ledger_commands)
-app.add_typer(newcomer_commands)
-app.add_typer(pipe_commands)
 
 
 def _say_version(asked: bool) -> None:
@@ -98,7 +90,7 @@ def show_settings(as_json: Annotated[bool, typer.Option("--json", help="For prog
 
 
 def mount(asked: str) -> None:
-    """Mount the package that has the command `asked`; all packages, where no single one has it."""
+    """Mount the module that has the command `asked`; all of them, where no single one has it."""
     if asked in get_group(app).commands:
         return
     entries = list(entry_points(group="underfoot.commands"))
@@ -108,7 +100,7 @@ def mount(asked: str) -> None:
 
 
 def main() -> None:
-    """Mount every package's commands and run; an expected failure is one red line, not a traceback."""
+    """Mount what is asked for and run; an expected failure is one red line, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         mount(next((argument for argument in sys.argv[1:] if not argument.startswith("-")), ""))

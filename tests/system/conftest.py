@@ -84,6 +84,7 @@ def city(city_stack: Installation) -> Iterator[City]:
         created.forget_session()
         yield created
     finally:
+        created.close()
         city_stack.end_processes()
         city_stack.environment.clear()
         city_stack.environment |= before

@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.folders import folder_of_servers
 
 COMMAND = str(Path(sys.executable).with_name("underfoot"))
 _KEPT = ("UNDERFOOT_ROOTFS", "UNDERFOOT_TEST_LONG")
@@ -72,8 +73,12 @@ class Installation:
         return found
 
     def stop_server(self, name: str, *options: str) -> None:
-        """Stop `postgres` or `mosquitto`; options: `--kill`, `--forget-sessions`."""
+        """Stop `postgres` or `mosquitto`; option: `--forget-sessions`."""
         self.run("stack", "stop", name, *options)
+
+    def kill_server(self, name: str) -> None:
+        """As a power cut would, and now: what a command does comes seconds later on a busy machine."""
+        os.kill(json.loads((self.home / "stack.json").read_text())[name]["pid"], signal.SIGKILL)
 
     def start_server(self, name: str) -> None:
         self.run("stack", "start", name)
@@ -94,12 +99,12 @@ class Installation:
 @contextmanager
 def installed() -> Iterator[Installation]:
     """An installation on which nothing has been done yet; at the end nothing of it is left."""
-    with tempfile.TemporaryDirectory(prefix="underfoot-system-") as name:
+    with folder_of_servers("underfoot-system-") as folder:
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith("UNDERFOOT_") or key in _KEPT
         }
-        environment |= {"UNDERFOOT_HOME": f"{name}/home", "UNDERFOOT_API_PORT": str(free_port())}
-        created = Installation(Path(name), environment)
+        environment |= {"UNDERFOOT_HOME": str(folder / "home"), "UNDERFOOT_API_PORT": str(free_port())}
+        created = Installation(folder, environment)
         try:
             yield created
         finally:

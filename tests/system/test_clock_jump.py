@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -100,9 +101,8 @@ def test_the_clock_of_everything_is_set(installation: Installation, hours: int) 
     installation.run("devices", "import", str(ledger))
     status = installation.status()
     installation.environment |= clock.environment
-    city = City(installation, status["database_url"], status["mqtt_url"])
-    deliver_quickly(city)
-    with standing_in(city) as platform:
+    with closing(City(installation, status["database_url"], status["mqtt_url"])) as city, standing_in(city) as platform:
+        deliver_quickly(city)
         fleet = Fleet(seed=13)
         ingest = city.start_ingest()
         alerts = silence_is_noticed(city, SILENCE_S)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -92,7 +92,8 @@ def on_a_small_disk(installation: Installation, folder: str, room_kb: int) -> It
     disk = SmallDisk(installation.home / "postgres" / "data" / folder, room_kb, installation)
     try:
         disk.start_server()
-        yield City(installation, status["database_url"], status["mqtt_url"]), disk
+        with closing(City(installation, status["database_url"], status["mqtt_url"])) as city:
+            yield city, disk
     finally:
         installation.end_processes()
         installation.run("down")

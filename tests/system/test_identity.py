@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import paho.mqtt.client as mqtt
 import psycopg
 import pytest
 
-from tests.system.city import DISTRICT, signal_and_wait, until, write_ledger
+from tests.system.city import DISTRICT, City, signal_and_wait, until, write_ledger
 from tests.system.fleet import now_ms
 from tests.system.installation import Installation, ports_to_keep
 
@@ -111,7 +110,8 @@ def secure(installation: Installation) -> Iterator[Secure]:
 
 def test_devices_with_names(secure: Secure) -> None:
     installation = secure.installation
-    ingest = installation.launch("ingest")
+    with closing(City(installation, secure.record["database_url"], secure.record["mqtt_url"])) as city:
+        ingest = city.start_ingest()  # the broker drops what comes before its session is there
     installation.launch("broker", "keep", log="keep.log")
     one, two = secure.typed("issue", "device", "cover-001", "cover-002")
     installation.run("broker", "certificate", "device", "cover-003", "--out", str(installation.folder / "three"))
@@ -136,10 +136,8 @@ def test_devices_with_names(secure: Secure) -> None:
     # While ingest is away an account changes, and reports wait.
     assert signal_and_wait(ingest, signal.SIGTERM) == 0
     second.says("cover-002")
-    revoked_at = time.monotonic()
     installation.run("credentials", "revoke", "device", "cover-001")
     assert first.ended.wait(PROMISED_S), "who is revoked is cut off"
-    assert time.monotonic() - revoked_at < PROMISED_S
     assert not secure.device(one).accepted
     second.says("cover-002")
     installation.run("credentials", "revoke", "device", "cover-003")

@@ -59,7 +59,7 @@ def test_the_database_is_killed(city: City, fleet: Fleet) -> None:
         for _ in range(10 if LONG else 2):
             before = evidence.stored_rows(city)
             until(lambda before=before: evidence.stored_rows(city) > before + 300, "load under way")
-            city.installation.stop_server("postgres", "--kill")
+            city.installation.kill_server("postgres")
             city.installation.start_server("postgres")
             city.caught_up(seconds=90)
     all_is_well(city, fleet, endures=endures)
@@ -161,17 +161,21 @@ def test_one_that_was_stopped_and_replaced_under_load(city: City, fleet: Fleet) 
     """SIGSTOP; meanwhile the server gives its sessions up, and the twin takes over. Then it wakes up in mid-work."""
     first = city.start_ingest()
     epoch = city.value("SELECT epoch FROM shards")
+    sessions = [
+        pid
+        for (pid,) in city.rows(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND starts_with(application_name, 'underfoot-')"
+        )
+    ]
     city.start("ingest", log="ingest-2.log")
+    until(lambda: "held by another process" in city.log("ingest-2"), "second one waiting")
     with load(city, fleet.message, 500):
         until(lambda: evidence.stored_rows(city) > 300, "load under way")
         time.sleep(city.random.uniform(0, 0.3))
         os.kill(first.pid, signal.SIGSTOP)
         # As the server's own time-outs do when a machine vanishes: all sessions of that process.
-        city.do(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND (application_name = 'underfoot-ingest-main'"
-            " OR pid IN (SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted))"
-        )
+        city.do("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS s (pid)", sessions)
         until(lambda: city.value("SELECT epoch FROM shards") == epoch + 1, "next tenure", 20)
         city.caught_up()
         os.kill(first.pid, signal.SIGCONT)

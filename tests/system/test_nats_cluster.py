@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.folders import folder_of_servers
 from tests.system import evidence
 from tests.system.city import LONG, City, signal_and_wait, until
 from tests.system.fleet import Fleet
@@ -30,11 +29,7 @@ INGEST = "underfoot-main"
 @pytest.fixture
 def cluster(city: City) -> Iterator[Cluster]:
     """The city's broker is now a cluster."""
-    memory = Path("/dev/shm")  # noqa: S108
-    with (
-        tempfile.TemporaryDirectory(prefix="underfoot-nats-", dir=memory if memory.is_dir() else None) as folder,
-        nats_cluster(Path(folder)) as running,
-    ):
+    with folder_of_servers("underfoot-nats-") as folder, nats_cluster(folder) as running:
         city.mqtt_url = running.url
         city.installation.environment |= {
             "UNDERFOOT_MQTT_URL": running.url,

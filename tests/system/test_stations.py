@@ -131,7 +131,7 @@ def test_a_database_that_is_killed_meanwhile(listened: City) -> None:
     process = start(listened)
     with fleet_meanwhile(listened, "--rate", "100", "--retry-s", "2") as result:
         until(lambda: messages(listened) > 100, "frames under way")
-        listened.installation.stop_server("postgres", "--kill")
+        listened.installation.kill_server("postgres")
         time.sleep(3)
         assert process.poll() is None
         listened.installation.start_server("postgres")

@@ -88,6 +88,19 @@ def test_one_without_a_session_of_its_own_lives_while_it_has_locks() -> None:
     assert set(watcher.watch(10).workers) == {ME, OTHER}
 
 
+def test_a_lock_taken_after_it_was_free_is_not_that_of_the_one_who_has_gone() -> None:
+    """Whoever takes a shard has its lock a moment before the shard names it."""
+    watcher = Watcher()
+    watcher.watch(5, beating=True)
+    watcher.present = watcher.locked = False
+    assert set(watcher.watch(3).gone) == {OTHER}
+    watcher.locked = True
+    view = watcher.look()
+    assert set(view.gone) == {OTHER}
+    assert view.stale == frozenset(), "it is about to begin"
+    assert watcher.watch(TAKEOVER_S + LOOK_S).stale == {"a"}, "it never began"
+
+
 def test_a_lock_that_nobody_known_keeps_is_stale_after_the_whole_time() -> None:
     watcher = Watcher()
     watcher.listed = False
