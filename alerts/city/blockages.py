@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -85,7 +86,7 @@ class Blockages:
             yield Judgement(
                 subject=(SubjectKind.pipe, key),
                 rule=in_force,
-                limits=limits_of(rule),
+                limits=limits_of(rule) if pipe is not None else replace(limits_of(rule), off_delay_us=0),
                 value=None if verdict is None else float(verdict),
                 seen=(at_us, *nodes, verdict),
                 at_us=at_us,

@@ -140,6 +140,6 @@ def _proof(
         "nodes": [graph.nodes[key].asset_code for key in outlook.nodes[:_SHOWN] if key in graph.nodes],
     }
     first = next((graph.nodes[key].name for key in outlook.nodes if key in graph.nodes), "")
-    reading = f"雨强{outlook.mm_h:.0f}mm/h，约{outlook.minutes:.0f}分钟后"
-    proof["words"] = proof.get("words", {}) | {"reading": reading + (f"{first}一带满管" if first else "满管")}
+    reading = f"约{outlook.minutes:.0f}分钟后{f'{first}一带' if first else ''}满管"
+    proof["words"] = proof.get("words", {}) | {"reading": reading}
     return proof

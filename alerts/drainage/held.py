@@ -199,14 +199,16 @@ class Gauges:
         return bool(reached) and all(gauge.head_m < pool_m and self.state(gauge) is not State.high for gauge in reached)
 
     def _flows(self, high: Gauge) -> bool:
-        """Whether as much passes it, measured, as its catchment's sewers carry now, for their size; or nothing to speak
-        of flows anywhere, and so nothing is held up there."""
+        """Whether as much passes it, measured, as its catchment's sewers carry now, for their size. Where next to nothing
+        flows any more, a pool that is held up runs out through what is left of its pipe, and so more than elsewhere."""
         load, catchment = self._load(high), self._catchment(high.node)
         others = self.loads.get(catchment, ()) if catchment is not None else ()
         if load is None or len(others) < _ENOUGH_LOADS:
             return False
-        usual = statistics.median(others)
-        return usual < self.params.least_load or load >= self.params.passes_share * usual
+        usual, share = statistics.median(others), self.params.passes_share
+        if usual < self.params.least_load:
+            return load * share <= usual
+        return load >= share * usual
 
     def _loads(self) -> dict[tuple[int, str], list[float]]:
         """By catchment and kind of sewer, what share of its capacity passes each gauge that measures flow; not of those

@@ -305,7 +305,7 @@ def test_a_home_that_was_never_up(installation: Installation) -> None:
     installation.run("down")
     assert not installation.home.exists()
     failed = installation.run("stack", "start", "postgres", succeeds=False)
-    assert "underfoot up" in failed.stderr
+    assert "underfoot up" in " ".join(failed.stderr.split())
 
 
 def test_what_is_missing_is_said(installation: Installation) -> None:
