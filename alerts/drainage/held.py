@@ -200,7 +200,8 @@ class Gauges:
 
     def _flows(self, high: Gauge) -> bool:
         """Whether as much passes it, measured, as its catchment's sewers carry now, for their size. Where next to
-        nothing flows any more, a pool that is held up runs out through what is left of its pipe: more than elsewhere."""
+        nothing flows any more, a pool that is held up runs out through what is left of its pipe: more than
+        elsewhere."""
         load, catchment = self._load(high), self._catchment(high.node)
         others = self.loads.get(catchment, ()) if catchment is not None else ()
         if load is None or len(others) < _ENOUGH_LOADS:
