@@ -61,11 +61,6 @@ class TimeLapse:
         left_us = self.until_us - machine_us
         return machine_us if left_us <= 0 else self.until_us - round(left_us * self.speed)
 
-    def machine_us(self, ours_us: int) -> int:
-        """What the machine's clock says when ours says this."""
-        left_us = self.until_us - ours_us
-        return ours_us if left_us <= 0 else self.until_us - round(left_us / self.speed)
-
     @property
     def until_us(self) -> int:
         return (self.until - _EPOCH) // timedelta(microseconds=1)

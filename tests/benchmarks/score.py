@@ -26,8 +26,8 @@ TUNED = (("demo", 1), ("plain", 1), ("old-town", 1))
 KEPT_OUT = (("hillside", 7), ("plain", 23), ("old-town", 42))
 """Styles and seeds with which no rule was ever looked at."""
 
-SCENARIOS = {"evening-storm": 120, "blocked-main": 120, "cloudburst-0720": 120, "sensor-rot": 240}
-"""Each with its speed."""
+SPEEDS = {"evening-storm": 120, "blocked-main": 120, "cloudburst-0720": 120, "sensor-rot": 240}
+"""By scenario. The networks that the rules were tuned with play the first two, to be held beside the others."""
 
 _AT_ONCE = 2
 _WITHIN_S = 3600
@@ -43,16 +43,16 @@ class Trial:
 
 def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="underfoot-score-") as folder:
-        kept_out = _play(KEPT_OUT, Path(folder) / "kept-out")
-        tuned = _play(TUNED, Path(folder) / "tuned")
+        kept_out = _play(KEPT_OUT, list(SPEEDS), Path(folder) / "kept-out")
+        tuned = _play(TUNED, list(SPEEDS)[:2], Path(folder) / "tuned")
     return _figures("score", kept_out) + _figures("score.tuned", tuned)
 
 
-def _play(networks: Sequence[tuple[str, int]], folder: Path) -> list[Trial]:
+def _play(networks: Sequence[tuple[str, int]], scenarios: Sequence[str], folder: Path) -> list[Trial]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         asked = [
-            pool.submit(_trial, scenario, speed, style, seed, folder / f"{scenario}-{style}-{seed}")
-            for scenario, speed in SCENARIOS.items()
+            pool.submit(_trial, scenario, SPEEDS[scenario], style, seed, folder / f"{scenario}-{style}-{seed}")
+            for scenario in scenarios
             for style, seed in networks
         ]
         return [one.result() for one in asked]

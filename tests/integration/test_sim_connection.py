@@ -109,8 +109,10 @@ def accept_meanwhile(broker: ScriptedBroker, publisher: Publisher) -> Peer:
     accepted: list[Peer] = []
     thread = threading.Thread(target=lambda: accepted.append(broker.accept()))
     thread.start()
+    before = publisher.reconnects
     deadline = time.monotonic() + 5
-    while thread.is_alive() and time.monotonic() < deadline:
+    # The broker has accepted before the publisher has read so.
+    while (thread.is_alive() or publisher.reconnects == before) and time.monotonic() < deadline:
         publisher.turn(0.02)
     thread.join()
     return accepted[0]
