@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup rootfs demo check test test-long bench constraints
+.PHONY: help setup rootfs browser demo check test test-long bench constraints
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +26,9 @@ $(INSTALLED): pyproject.toml constraints.txt deploy/prerequisites.sh
 rootfs: $(INSTALLED)
 	@$(BIN)/python -m deploy.rootfs
 
+browser: $(INSTALLED)
+	@PYTHON=$(PYTHON) bash deploy/prerequisites.sh chromium || echo "No Chromium: tests of pages in a browser are skipped." >&2
+
 demo: setup ## an evening storm over a demo city; DEMO_SECONDS=60 ends by itself
 	@$(BIN)/underfoot demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
@@ -35,11 +38,11 @@ check: $(INSTALLED) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup check ## everything that a change must pass
+test: setup browser check ## everything that a change must pass
 	$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal tests/unit tests/integration
 	$(BIN)/python -m pytest -m "not long" -n 3 --dist worksteal tests/system
 
-test-long: setup ## the fault and fuzz tests at full count, up to an hour
+test-long: setup browser ## the fault and fuzz tests at full count, up to an hour
 	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest -n 2 tests/unit tests/integration
 	UNDERFOOT_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/system
 

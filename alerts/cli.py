@@ -9,9 +9,11 @@ import threading
 import psycopg
 import typer
 
+from alerts.cases.reconciling import run_reconciling
 from alerts.city.engine import run_city, take_over
 from alerts.deliver.dispatch import Dispatcher
 from alerts.timers import run_timers
+from alerts.upward.run import run_upward
 from underfoot.audit.log import note_settings
 from underfoot.settings import Settings, load
 from underfoot.storage.connect import connect
@@ -53,6 +55,8 @@ def _work_under_lock(settings: Settings, stop: threading.Event) -> None:
         threads = [
             threading.Thread(target=run_timers, args=(settings, over), name="timers"),
             threading.Thread(target=run_city, args=(settings, epoch, over), name="city"),
+            threading.Thread(target=run_upward, args=(settings, over), name="upward"),
+            threading.Thread(target=run_reconciling, args=(settings, over), name="reconciling"),
             threading.Thread(
                 target=Dispatcher(settings.require_database(), settings).run, args=(over,), name="dispatch"
             ),

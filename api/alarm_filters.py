@@ -6,15 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.dependencies import areas_within, device_key_of, known_rule
+from api.dependencies import device_key_of, known_rule, places
 from api.parameters import AreaCode, BigKey, DeviceId, FamilyName, IntKey, Paged, RuleId, Span, Text
+from api.scope import Scope
 from underfoot.storage.connect import Connection
 
 NO_FILTER: dict[str, object] = {
     "state": "all",
     "suppressed": "any",
     **dict.fromkeys(("episode_key", "severity", "alarm_key", "family", "rule_id", "device_key", "asset_key", "areas")),
-    **dict.fromkeys(("assigned_to", "from", "to", "reached", "reached_key")),
+    **dict.fromkeys(("units", "assigned_to", "from", "to", "reached", "reached_key")),
 }
 """The parameters of `api_alarms.list_alarms` that let everything through."""
 
@@ -39,8 +40,8 @@ class AlarmSelection(Span):
     alarm: BigKey | None = Field(None, description="Only episodes of this alarm (its key)", examples=[12])
     assigned_to: Text | None = Field(None, description="Only what this person is to see to", examples=["王工"])
 
-    def params(self, connection: Connection) -> dict[str, object]:
-        """The parameters of `api_alarms.list_alarms`. What a filter names must be there."""
+    def params(self, connection: Connection, scope: Scope) -> dict[str, object]:
+        """The parameters of `api_alarms.list_alarms`, within the caller's scope. What a filter names must be there."""
         return {
             **NO_FILTER,
             **self.bounds,
@@ -48,9 +49,9 @@ class AlarmSelection(Span):
             "suppressed": self.suppressed,
             "severity": self.severity or None,
             "family": self.family,
-            "areas": areas_within(connection, self.area),
+            **places(connection, scope, self.area),
             "rule_id": known_rule(connection, self.rule),
-            "device_key": device_key_of(connection, self.device),
+            "device_key": device_key_of(connection, scope, self.device),
             "asset_key": self.asset,
             "alarm_key": self.alarm,
             "assigned_to": self.assigned_to,

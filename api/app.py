@@ -9,9 +9,13 @@ from fastapi import FastAPI
 
 from alerts.duty.files import AT_MOST as ROSTER_AT_MOST
 from api import document, problems
+from api.callers import Ring
 from api.envelope import Envelope
 from api.exposition import Exposition
-from api.keys import KeyRing
+from api.limits import Buckets
+from api.page import admission, answers
+from api.page.admission import Admission
+from api.people.oidc import Client
 from api.readiness import Readiness
 from api.roles import V1
 from api.routers import (
@@ -25,19 +29,28 @@ from api.routers import (
     books,
     broker,
     bulk,
+    callbacks,
+    cases,
     credentials,
     devices,
     duty,
     health,
     incidents,
+    indicators,
     keys,
+    login,
+    me,
     newcomers,
     out_of_service,
+    page,
+    people,
     pipes,
     push,
     quarantine,
     reports,
     rules,
+    session,
+    waiting,
 )
 from underfoot import __version__
 from underfoot.settings import Settings
@@ -57,10 +70,18 @@ def create_app(settings: Settings) -> FastAPI:
         pool = open_pool(database_url, "api", max_size=MAX_CONNECTIONS, statement_timeout_s=STATEMENT_TIMEOUT_S)
         app.state.pool = pool
         app.state.settings = settings
-        app.state.ring = KeyRing(pool)
+        app.state.ring = Ring(pool)
+        app.state.paces = Buckets(settings.api_rate_per_s, settings.api_burst)
+        app.state.unknown_paces = Buckets(settings.api_unknown_rate_per_s, settings.api_unknown_burst)
+        answers.prepare()
+        app.state.admission = Admission(pool)
+        app.state.link_paces = Buckets(admission.RATE_PER_S, admission.BURST)
         app.state.readiness = Readiness(pool, mqtt_url, settings.receipt_after_s, settings.mqtt_ca)
         app.state.exposition = Exposition(pool)
+        app.state.oidc = Client.from_settings(settings)
         yield
+        if app.state.oidc is not None:
+            app.state.oidc.close()
         pool.close()
 
     # The document is a route of its own, which needs a key; FastAPI's pages would load scripts from elsewhere.
@@ -80,8 +101,10 @@ def create_app(settings: Settings) -> FastAPI:
         f"{V1}/push/": settings.push_max_bytes,
         f"{V1}/alarms/bulk": MAX_BODY_BYTES + 20 * settings.bulk_most,
         f"{V1}/duty/": ROSTER_AT_MOST,
+        f"{V1}/platforms/": callbacks.AT_MOST,
     }
-    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES, longer=longer)
+    tls = (settings.public_url or "").startswith("https://")
+    app.add_middleware(Envelope, max_body_bytes=MAX_BODY_BYTES, longer=longer, tls=tls)
     for noun in (
         health,
         areas,
@@ -93,6 +116,8 @@ def create_app(settings: Settings) -> FastAPI:
         incidents,
         duty,
         alarm_health,
+        indicators,
+        waiting,
         actions,
         bulk,
         out_of_service,
@@ -101,11 +126,18 @@ def create_app(settings: Settings) -> FastAPI:
         quarantine,
         newcomers,
         push,
+        callbacks,
+        cases,
         credentials,
         broker,
         books,
         audit,
         keys,
+        session,
+        login,
+        me,
+        people,
+        page,
     ):
         app.include_router(noun.router)
     app.openapi = lambda: document.describe(app)  # type: ignore[method-assign]

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from psycopg_pool import ConnectionPool
 
-from api.keys import Caller
+from api.callers import Caller
 from api.problems import invalid
-from api.rows import fetch_all, fetch_one
+from api.rows import Row, fetch_all, fetch_one
+from api.scope import Scope
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 
@@ -46,11 +47,26 @@ def areas_within(connection: Connection, code: str | None) -> list[str] | None:
     return codes
 
 
-def device_key_of(connection: Connection, device_id: str | None, *, place: str = "query") -> int | None:
+def places(connection: Connection, scope: Scope, code: str | None = None) -> dict[str, list[str] | None]:
+    """The parameters `areas` and `units` of a list: of what a filter by area means, what lies in the caller's scope. An
+    area outside is an error as one that is not there."""
+    within = scope.params(areas_within(connection, code))
+    if code is not None and not within["areas"]:
+        raise invalid("area", code, "no area has this code, or one that begins with it; see /api/v1/areas/tree")
+    return within
+
+
+def find_device(connection: Connection, scope: Scope, device_id: str) -> Row | None:
+    """What the reports of a device are kept under; None where there is none in the caller's scope."""
+    row = fetch_one(connection, "api_devices.find_device", {"device_id": device_id})
+    return row if row is not None and scope.holds(row["area_code"], row["maintenance_unit"]) else None
+
+
+def device_key_of(connection: Connection, scope: Scope, device_id: str | None, *, place: str = "query") -> int | None:
     """The key of the device that a caller names."""
     if device_id is None:
         return None
-    row = fetch_one(connection, "api_devices.find_device", {"device_id": device_id})
+    row = find_device(connection, scope, device_id)
     if row is None:
         raise invalid("device", device_id, "no device reports under this id; see /api/v1/devices", place=place)
     key: int = row["device_key"]

@@ -7,14 +7,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.access import PROBES
 from api.examples import example_of
 from api.problems import MEDIA_TYPE, TITLES, ProblemDocument, status_title
-from api.roles import NEEDED, Door, Needed
+from api.roles import NEEDED, V1, Door, Need, Reach
 from underfoot import __version__
 
 _DESCRIPTION = f"""脚底下的安全: what a city's sensors report and what became of it; acknowledging and closing alarms.
 
-Every call but `/healthz` and `/readyz` needs `Authorization: Bearer <key>` (`underfoot keys create`). Times are
+Every call but `/healthz`, `/readyz` and logging in needs `Authorization: Bearer <key>`, a key (`underfoot keys create`)
+or a person's access token (`POST /api/v1/session`); lists show what lies in the caller's areas and units. Times are
 RFC 3339 with a zone. Lists are pages: `limit`, and `cursor` = `next` of the page before. Every error is an RFC 9457
 problem document (`{MEDIA_TYPE}`)."""
 
@@ -33,7 +35,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas["ProblemDocument"] = problem
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key made by `underfoot keys create`"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-underfoot", "description": "A browser's session"},
         "vendor": {"type": "http", "scheme": "basic", "description": "A vendor's account (docs/push.md)"},
+        "platform": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-tif-signature",
+            "description": "A city platform's signature, as the sink's configuration has it (docs/platforms.md)",
+        },
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -52,12 +61,25 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         responses[str(status)] = _problem(status, path)
 
 
-def _security(needed: Needed) -> tuple[list[dict[str, list[str]]], str]:
-    if needed is None:
+def _security(need: Need) -> tuple[list[dict[str, list[str]]], str]:
+    if need.role is None:
         return [], "Needs no key."
-    if isinstance(needed, Door):
-        return [{needed.value: []}], f"Needs the account of a **{needed.value}**."
-    return [{"key": []}], f"Needs the role **{needed.value}**."
+    if isinstance(need.role, Door):
+        return [{need.role.value: []}], f"Needs the account of a **{need.role.value}**."
+    others = "".join(f" or **{role.value}**" for role in sorted(need.also))
+    return [
+        {"key": []},
+        {"cookie": []},
+    ], f"Needs the role **{need.role.value}**{others}. {_REACHES[need.reach]}".strip()
+
+
+_REACHES = {
+    Reach.open: "",
+    Reach.same: "",
+    Reach.own: "Of the caller's own.",
+    Reach.within: "Only of what lies in the caller's areas and maintenance units.",
+    Reach.whole: "Only for who has the whole city.",
+}
 
 
 def _give_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -74,8 +96,11 @@ def _problem_statuses(path: str, method: str, operation: dict[str, Any]) -> set[
     statuses = {500}
     if path != "/healthz":
         statuses.add(503)
-    if NEEDED[method.upper(), path] is not None:
+    need = NEEDED[method.upper(), path]
+    if need.role is not None or path.startswith(f"{V1}/session"):
         statuses |= {401, 403}
+    if path not in PROBES and not isinstance(need.role, Door):
+        statuses.add(429)
     if "{" in path:
         statuses.add(404)
     if operation.get("parameters") or "requestBody" in operation:
@@ -112,6 +137,7 @@ _DETAILS = {
     409: "There is a key named 'wall' already; names are not used twice, revoked ones included.",
     413: "A body may have at most 65536 bytes.",
     422: "limit (query) = '5000': Input should be less than or equal to 1000",
+    429: "Too many calls in a short time: again in 2 s.",
     500: "The log has it under 3f9c2b7a1d20.",
     503: "The database does not answer in time.",
 }

@@ -25,19 +25,23 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_ONLY_TLS = "max-age=31536000"
 
 
 class Envelope:
     """ASGI middleware. The log has the path but no query string, and the caller's name but no header.
 
-    `longer` says where bodies may be longer than `max_body_bytes`, by the beginning of the path.
+    `longer` says where bodies may be longer than `max_body_bytes`, by the beginning of the path. `tls`: browsers come
+    by https, whatever we see of it behind a proxy.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, longer: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, longer: Mapping[str, int], *, tls: bool = False) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._longer = longer
+        self._tls = tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,13 +57,15 @@ class Envelope:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if self._tls or scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _ONLY_TLS)
             await send(message)
 
         try:
             await self._app(scope, _bounded(receive, self._most(scope["path"])), send_sealed)
         except Exception:
             incident = uuid.uuid4().hex[:12]
-            log.exception("%s %s: error %s", scope["method"], quote(scope["path"]), incident)
+            log.exception("%s %s: error %s", scope["method"], _logged(scope["path"]), incident)
             if status:
                 raise
             problem = Problem("internal", f"The log has it under {incident}.", more={"incident": incident})
@@ -80,11 +86,16 @@ class Envelope:
         log.info(
             "%s %s %s %.1f ms %s",
             scope["method"],
-            quote(scope["path"]),
+            _logged(scope["path"]),
             status,
             seconds * 1000,
             caller.name if caller is not None else "-",
         )
+
+
+def _logged(path: str) -> str:
+    """A link's token is a secret as a key is."""
+    return "/a/…" if path.startswith("/a/") else quote(path)
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
+from alerts.cases.acts import judged
 from alerts.regions import actions as human_actions
 from alerts.regions.actions import Done, Shelved
 from api.alarm_filters import NO_FILTER
-from api.keys import Caller
+from api.callers import Caller
 from api.models.actions import Act, Judging, Shelving
 from api.parameters import rfc3339
 from api.problems import invalid
 from api.rows import Row, audit, fetch_all, fetch_one
+from api.scope import Scope
 from underfoot.clock import CLOCK
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
@@ -48,9 +50,19 @@ class Close:
     posted: bool = False
 
 
-def find_episode(connection: Connection, episode_key: int) -> Row | None:
-    rows = fetch_all(connection, "api_alarms.list_alarms", {**NO_FILTER, "episode_key": episode_key, "limit": 1})
-    return rows[0] if rows else None
+def find_episode(connection: Connection, episode_key: int, scope: Scope) -> Row | None:
+    """None where there is none in the scope."""
+    params = {**NO_FILTER, **scope.params(), "episode_key": episode_key, "limit": 1}
+    return fetch_one(connection, "api_alarms.list_alarms", params)
+
+
+def within(connection: Connection, episode_keys: Iterable[int], scope: Scope) -> list[int]:
+    """Those of these episodes that lie in the scope."""
+    keys = sorted(set(episode_keys))
+    if scope.is_whole:
+        return keys
+    rows = fetch_all(connection, "people.episodes_within", {"episode_keys": keys, **scope.params()})
+    return sorted(row["episode_key"] for row in rows)
 
 
 def until_when(wanted: Shelving, now: datetime, settings: Settings) -> datetime:
@@ -66,8 +78,23 @@ def until_when(wanted: Shelving, now: datetime, settings: Settings) -> datetime:
 
 
 def act(connection: Connection, episode_keys: Iterable[int], wanted: Act, caller: Caller, settings: Settings) -> Acted:
-    """Do it to each of these episodes, and audit what changed. Again is the same as once."""
-    keys, actor, now = list(episode_keys), caller.name, CLOCK.now()
+    """Do it to each of these episodes, and audit what changed. Again is the same as once. What lies outside the
+    caller's scope is not there."""
+    wanted_keys = set(episode_keys)
+    keys, actor, now = within(connection, wanted_keys, caller.scope), caller.name, CLOCK.now()
+    acted = _act(connection, keys, wanted, caller, settings, actor, now)
+    return Acted(acted.changed, acted.failed | dict.fromkeys(wanted_keys.difference(keys), NOT_THERE))
+
+
+def _act(
+    connection: Connection,
+    keys: list[int],
+    wanted: Act,
+    caller: Caller,
+    settings: Settings,
+    actor: str,
+    now: datetime,
+) -> Acted:
     detail: dict[str, object] = {"note": wanted.note} if wanted.note else {}
     match wanted.action:
         case "acknowledge":
@@ -120,13 +147,18 @@ def _audit_all(connection: Connection, done: Done, caller: Caller, action: str, 
 
 def confirm(connection: Connection, episode_key: int, caller: Caller, wanted: Judging) -> Row | None:
     """Keep what people found of an episode, open or over; None where there is none. Again is the same as once."""
+    if not within(connection, [episode_key], caller.scope):
+        return None
     confirmed = None if wanted.verdict is None else wanted.verdict == "real"
-    params = {"episode_key": episode_key, "confirmed": confirmed, "actor": caller.name, "at": CLOCK.now()}
+    now = CLOCK.now()
+    params = {"episode_key": episode_key, "confirmed": confirmed, "actor": caller.name, "at": now}
+    # First, since it takes the alarm's lock, which comes before the episode's everywhere.
+    judged(connection, episode_key, confirmed, actor=caller.name, at=now, note=wanted.note or "")
     changed = fetch_one(connection, "human.confirm", params)
     if changed is not None:
         detail = {**changed, "verdict": wanted.verdict} | ({"note": wanted.note} if wanted.note else {})
         audit(connection, caller.name, "alarm.verdict", f"episode:{episode_key}", **detail)
-    return find_episode(connection, episode_key)
+    return find_episode(connection, episode_key, caller.scope)
 
 
 # closing --------------------------------------------------------------------------------------------------------------
@@ -138,7 +170,7 @@ def close(connection: Connection, episode_key: int, caller: Caller, reason: str)
     The command's key is the same for every try, so that two operators, or one on a bad line, close it once. Only when
     the holder has answered and the episode is open nevertheless does a new try get a key of its own.
     """
-    episode = _locked(connection, episode_key)
+    episode = _locked(connection, episode_key, caller.scope)
     if episode is None:
         return None
     key = f"close:{episode_key}"
@@ -187,10 +219,10 @@ def _post(connection: Connection, episode: Row, key: str, caller: Caller, reason
     audit(connection, caller.name, "alarm.close", f"episode:{episode['episode_key']}", reason=reason, command=key)
 
 
-def _locked(connection: Connection, episode_key: int) -> Row | None:
+def _locked(connection: Connection, episode_key: int, scope: Scope) -> Row | None:
     """The episode, read only after its alarm is locked: what another wrote meanwhile is seen."""
     known = fetch_one(connection, "human.known", {"episode_keys": [episode_key]})
     if known is None:
         return None
     fetch_all(connection, "alarms.lock_alarms_by_key", {"alarm_keys": [known["alarm_key"]]})
-    return find_episode(connection, episode_key)
+    return find_episode(connection, episode_key, scope)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import secrets
-from threading import Lock
-from time import monotonic
+from collections.abc import Sequence
+from datetime import datetime
 
-from psycopg_pool import ConnectionPool
+import psycopg
 from pydantic import BaseModel, Field
 
 from api.parameters import Instant
+from api.people import rights
+from api.people.rights import RightsError
+from api.people.secrets import Kind, digest, new
 from api.roles import Role
 from api.rows import audit, fetch_all, fetch_one
+from underfoot.clock import CLOCK
 from underfoot.storage.connect import Connection
-
-_SECRET = re.compile(r"uf_[A-Za-z0-9_-]{43}", re.ASCII)
-
-
-class Caller(BaseModel):
-    """Whose key it is; the name is the actor in the audit log."""
-
-    name: str
-    role: Role
 
 
 class ApiKey(BaseModel):
@@ -31,7 +23,10 @@ class ApiKey(BaseModel):
 
     name: str = Field(examples=["control-room"])
     role: Role
+    areas: list[str] | None = Field(None, description="Subtrees of areas; null: the whole city", examples=[["410502"]])
+    units: list[str] | None = Field(None, description="养护单位; null: every one", examples=[None])
     created_at: Instant
+    expires_at: Instant | None = Field(None, description="Since then it opens nothing; null: until it is revoked")
     revoked_at: Instant | None = Field(description="Since then it opens nothing", examples=[None])
 
 
@@ -47,12 +42,45 @@ class UnknownKeyError(Exception):
     """No key has this name."""
 
 
-def create(connection: Connection, name: str, role: Role, actor: str) -> NewApiKey:
-    secret = f"uf_{secrets.token_urlsafe(32)}"
-    row = fetch_one(connection, "api_keys.create_key", {"name": name, "role": role.value, "secret_hash": _hash(secret)})
+def create(
+    connection: Connection,
+    name: str,
+    role: Role,
+    actor: str,
+    *,
+    areas: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
+    expires_at: datetime | None = None,
+) -> NewApiKey:
+    if expires_at is not None and expires_at <= CLOCK.now():
+        raise RightsError("expires_at", expires_at.isoformat(), "must be in the future")
+    rights.check(connection, role, areas, units)
+    secret = new(Kind.key)
+    params = {
+        "name": name,
+        "role": role.value,
+        "areas": rights.settled(areas),
+        "units": rights.settled(units),
+        "expires_at": expires_at,
+        "secret_hash": digest(secret),
+    }
+    try:
+        with connection.transaction():
+            row = fetch_one(connection, "api_keys.create_key", params)
+    except psycopg.errors.UniqueViolation:
+        raise KeyExistsError(f"there is a person named {name!r} already; an actor is a key or a person") from None
     if row is None:
         raise KeyExistsError(f"there is a key named {name!r} already; names are not used twice, revoked ones included")
-    audit(connection, actor, "api_key.create", f"api_key:{name}", role=role.value)
+    audit(
+        connection,
+        actor,
+        "api_key.create",
+        f"api_key:{name}",
+        role=role.value,
+        areas=row["areas"],
+        units=row["units"],
+        expires_at=expires_at.isoformat() if expires_at is not None else None,
+    )
     return NewApiKey(**row, secret=secret)
 
 
@@ -70,43 +98,3 @@ def revoke(connection: Connection, name: str, actor: str) -> ApiKey:
 def listed(connection: Connection, after: str, limit: int) -> list[ApiKey]:
     rows = fetch_all(connection, "api_keys.list_keys", {"after": after, "limit": limit})
     return [ApiKey.model_validate(row) for row in rows]
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
-class KeyRing:
-    """Who a secret belongs to, remembered for a moment so that not every call asks the database.
-
-    A revoked key opens for `REMEMBERED_S` more at most (5 s are promised). What is not a key is not remembered.
-    """
-
-    REMEMBERED_S = 4.0
-
-    def __init__(self, pool: ConnectionPool[Connection]) -> None:
-        self._pool = pool
-        self._known: dict[bytes, tuple[float, Caller]] = {}
-        self._lock = Lock()
-
-    def remembered(self, secret: str) -> Caller | None:
-        """The caller, if the database was asked a moment ago. Never blocks."""
-        with self._lock:
-            until, caller = self._known.get(_hash(secret), (0.0, None))
-        return caller if monotonic() < until else None
-
-    def caller(self, secret: str) -> Caller | None:
-        """The caller, from the database; None where the secret is no valid key's."""
-        if not _SECRET.fullmatch(secret):
-            return None
-        hashed = _hash(secret)
-        asked = monotonic()
-        with self._pool.connection() as connection:
-            row = fetch_one(connection, "api_keys.find_key", {"secret_hash": hashed})
-        caller = Caller.model_validate(row) if row is not None else None
-        with self._lock:
-            if caller is None:
-                self._known.pop(hashed, None)
-            else:
-                self._known[hashed] = (asked + self.REMEMBERED_S, caller)
-        return caller

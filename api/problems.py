@@ -49,16 +49,21 @@ class ProblemDocument(BaseModel):
 TITLES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request could not be read"),
     "no-key": (401, "A valid key is needed"),
+    "not-logged-in": (401, "Nobody is logged in by this"),
     "role-too-low": (403, "The key's role does not allow this"),
+    "scope-too-narrow": (403, "This concerns more than the caller's part of the city"),
+    "not-from-here": (403, "A browser may do this only from a page of ours"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This path has no such method"),
     "conflict": (409, "The present state does not allow this"),
     "too-large": (413, "The request body is too large"),
     "invalid": (422, "The request is not valid"),
+    "too-many": (429, "Too many calls"),
     "internal": (500, "Underfoot made a mistake"),
     "unavailable": (503, "A dependency is not there"),
 }
-_BY_STATUS = {status: kind for kind, (status, _) in TITLES.items()}
+_BY_STATUS = {status: kind for kind, (status, _) in reversed(TITLES.items())}
+_SECRETS = frozenset(("password", "old_password", "new_password", "refresh_token", "invitation", "secret"))
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word for it
@@ -165,7 +170,13 @@ def _field_error(request: Request, item: Any) -> FieldError:
         message = f"there is no such {'parameter' if place == 'query' else 'field'}"
         if place == "query":
             message += f"; there are: {', '.join(_query_parameters(request))}"
-    return FieldError(field=".".join(path) or "body", place=place, value=shortened(item.get("input")), message=message)
+    value = "(not shown)" if _is_secret(path, item.get("input")) else shortened(item.get("input"))
+    return FieldError(field=".".join(path) or "body", place=place, value=value, message=message)
+
+
+def _is_secret(path: list[str], value: object) -> bool:
+    """Of a field that is missing pydantic gives what is there, the whole body."""
+    return not _SECRETS.isdisjoint(path) or (isinstance(value, dict) and not _SECRETS.isdisjoint(value))
 
 
 def _query_parameters(request: Request) -> list[str]:

@@ -30,6 +30,18 @@ def fetch_one(connection: Connection, name: str, params: Params) -> Row | None:
         return cursor.execute(statement(name), params, prepare=False).fetchone()
 
 
+def fetch_kept(connection: Connection, name: str, params: Params) -> list[Row]:
+    """Every row of the statement `name`, which has no filters to leave out: its plan is kept with the connection, since
+    planning it takes longer than doing it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement(name), params).fetchall()
+
+
+def run(connection: Connection, name: str, params: Params) -> None:
+    """The statement `name`, which has nothing to say."""
+    connection.execute(statement(name), params, prepare=False)
+
+
 def composed(name: str, **parts: sql.Composable) -> sql.Composed:
     """The statement `name` with identifiers put in its `{…}`: for the families' tables, which differ in columns."""
     text: LiteralString = statement(name)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from alerts.rules import (
     BlockageRule,
+    CodesRule,
     CompositeRule,
     ConditionedRule,
+    DoubtRule,
     EscalationRule,
+    FilingRule,
     GatewayOutageRule,
     HealthRule,
     Level,
@@ -20,6 +23,7 @@ from alerts.rules import (
 from alerts.rules.composite import Input
 from alerts.rules.conditioned import SETS, SetName
 from api.chinese import choice, duration, meaning, number, percent, severity, with_unit
+from api.rule_text_cases import codes_text, filing_text
 from underfoot.families import FAMILIES
 
 _WEATHER: dict[SetName, str] = {"dry": "无雨时", "wet": "有雨时", "storm": "暴雨时", "standing_water": "路面积水时"}
@@ -31,6 +35,8 @@ def city_text(rule: Rule) -> str:
             return _conditioned(rule)
         case CompositeRule():
             return _composite(rule)
+        case DoubtRule():
+            return _doubt(rule)
         case StuckRule():
             return _stuck(rule)
         case GatewayOutageRule():
@@ -72,6 +78,10 @@ def city_text(rule: Rule) -> str:
                 f" {rule.stale} 条；每分钟反复 {rule.chattering_per_min} 次以上的不多于 {rule.chattering} 个；"
                 f"最频繁的十个不多于 {percent(rule.top_ten_share)}。"
             )
+        case FilingRule():
+            return filing_text(rule)
+        case CodesRule():
+            return codes_text(rule)
         case _:
             raise TypeError(f"{rule.rule_id}: there are no words for a {type(rule).__name__}")
 
@@ -161,6 +171,18 @@ def _stuck(rule: StuckRule) -> str:
     )
 
 
+def _doubt(rule: DoubtRule) -> str:
+    params = rule.params
+    apart = f"管径的 {percent(params.apart_fill)}（{number(params.apart_least_m)} 至 {number(params.apart_m)} m）"
+    return (
+        f"充满度达 {number(params.from_fill)}，而相邻监测点并无此水位，或水照常流走、下游也不高，或流量不减而水位"
+        f" {duration(params.rises_s)}内缓升，相差达{apart}，持续 {duration(rule.on_delay_s)}、至少"
+        f" {rule.samples} 次上报 → {severity(rule.severity)}，提请核查该液位计；其间该设备的高水位告警由本告警说明"
+        "（红色除外），也不作堵管依据。"
+        f"{_cleared(rule.off_delay_s, rule.off_samples)}。"
+    )
+
+
 def _blockage(rule: BlockageRule) -> str:
     params = rule.params
     return (
@@ -176,7 +198,8 @@ def _overload(rule: OverloadRule) -> str:
     params = rule.params
     levels = "，".join(f"≤ {number(level.limit)} 分钟 {severity(level.severity)}" for level in rule.levels)
     return (
-        f"由管网液位与近 {duration(params.gathers_s)}雨量推算每处雨水管能承受的雨强；雨强达其 {percent(params.within)}"
+        f"由管网液位与近 {duration(params.gathers_s)}至 {duration(params.gathers_most_s)}（至多自降雨开始）的雨量推算"
+        f"每处雨水管能承受的雨强；雨强达其 {percent(params.within)}"
         f"且仍在增强时，按此趋势估算同一汇水区 {percent(params.share)}（不少于 {params.at_least} 处）监测点"
         "满负荷还有几分钟："
         f"{levels}。{_cleared(rule.off_delay_s, rule.off_samples)}。"
@@ -188,9 +211,15 @@ def _escalation(rule: EscalationRule) -> str:
     for name, minutes in rule.after_min.items():
         steps = "、".join(f"{number(each)} 分钟通知第 {level} 级" for level, each in enumerate(minutes, start=1))
         said.append(f"{severity(name)}色无人确认满 {steps}")
+    again = "、".join(f"{severity(name)}色每 {number(each)} 分钟" for name, each in rule.again_min.items())
+    if again:
+        said.append(f"此后仍无人确认，{again}再次通知最后一级")
     receipts = "、".join(f"{severity(name)} {number(each)} 分钟" for name, each in rule.no_receipt_min.items())
     if receipts:
         said.append(f"推送未送达满 {receipts}，通知第 1 级电话联系")
+    words = "、".join(f"{severity(name)} {number(each)} 分钟" for name, each in rule.no_callback_min.items())
+    if words:
+        said.append(f"平台收到后无反馈满 {words}，通知第 1 级电话联系")
     return "；".join(said) + "。"
 
 

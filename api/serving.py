@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import uvicorn
 from fastapi import FastAPI
 
 
-def http_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+def http_server(app: FastAPI, host: str, port: int, proxies: str = "127.0.0.1") -> uvicorn.Server:
+    # Whatever handlers somebody gives it: a query string may hold a provider's code.
+    logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -15,6 +19,7 @@ def http_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=proxies,
             timeout_graceful_shutdown=10,
             timeout_keep_alive=30,
         )

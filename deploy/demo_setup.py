@@ -28,7 +28,6 @@ from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
 
 DATABASE = "underfoot_demo"
-PLATFORM_PORT = 58090
 DEVICES = 600
 MISBEHAVIOUR = ("duplicate=0.02", "poison=0.005")
 """What the fleet does wrong, so that the books have something to tell apart."""
@@ -76,7 +75,7 @@ def prepare(home: Path, options: Options, say: Say) -> Installation:
     """Everything up to the processes."""
     fresh = fresh_servers(home, DATABASE, say)
     api_url = f"http://127.0.0.1:{_api_port(load())}"
-    platform_url = f"http://127.0.0.1:{_free(PLATFORM_PORT)}"
+    platform_url = f"http://127.0.0.1:{any_free()}"
     say("导入示范城市 · importing the demo city")
     ledger = home / "city.csv"
     City(DEVICES, options.seed, pace=_pace(options)).write(ledger, with_area_names=True)

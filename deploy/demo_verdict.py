@@ -19,8 +19,8 @@ _PROVEN_BY_SILENCE = frozenset({Reason.held_in_silence.value, Reason.no_data.val
 
 @dataclass(frozen=True)
 class Episode:
-    """An episode as it is on record. `reason`, `committed_at`: of the transition that raised it; `is_case`: its rule
-    names a case, so the platform is owed its notices; `kept_back`: while an incident speaks for it, nobody is."""
+    """An episode as it is on record. `reason`, `committed_at`: of the transition that raised it; `kept_back`:
+    while an incident speaks for it, nobody is owed a notice."""
 
     alarm_key: int
     episode: int
@@ -32,7 +32,6 @@ class Episode:
     reason: str
     proof_ts: dt.datetime | None
     committed_at: dt.datetime
-    is_case: bool
     kept_back: bool
 
 
@@ -210,11 +209,13 @@ def _deliveries(evidence: Evidence, summary: Summary, scripted: Sequence[Episode
         if record["body"]["notice"] == "raise"
     }
     for episode in scripted:
-        if episode.is_case and (episode.alarm_key, episode.episode) in received_ms:
+        if episode.rule_id not in evidence.case_rules:
+            continue
+        if (episode.alarm_key, episode.episode) in received_ms:
             summary.alarms_delivered += 1
-        elif episode.is_case and episode.kept_back and summary.incidents:
+        elif episode.kept_back and summary.incidents:
             summary.alarms_in_incidents += 1
-        elif episode.is_case:
+        else:
             summary.faults.append(f"未送达平台：{_named(episode)} · a case that the platform was never told of")
     _delays(summary, scripted, received_ms)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, by apt and only if missing, what pip cannot bring: python3-venv, mmdebstrap, bubblewrap;
-# and faketime, by which the tests set a clock.
+# and faketime, by which the tests set a clock. Programs that it is named come on top: the tests of pages name chromium.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -19,6 +19,9 @@ missing=()
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v faketime >/dev/null || missing+=(faketime)
+for named in "$@"; do
+    command -v "$named" >/dev/null || missing+=("$named")
+done
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi

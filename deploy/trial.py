@@ -27,6 +27,7 @@ from simulators.score.cli import SCORE
 from simulators.score.figures import Score
 from simulators.world.folder import RunFolder
 from simulators.world.prepare import prepare
+from simulators.world.register import REGISTERED_PER_S
 from simulators.world.span import Span
 from underfoot.clock import TimeLapse
 from underfoot.storage.connect import connect
@@ -35,7 +36,6 @@ DATABASE = "underfoot_trial"
 _LEAD_S = 14.0
 """From the beginning of lapsed time to the first report: the processes start, the city is registered."""
 
-_REGISTERED_PER_S = 300.0
 _HOUR_MS = 3_600_000
 _SETTLES_S = 5.0
 """When all is committed, what is decided by looking again and again has its turn in this time."""
@@ -147,7 +147,7 @@ def _prepared(
 
 def _span(chosen: ScenarioFile, speed: float, devices: int) -> Span:
     seconds = chosen.scenario.hours * 3600
-    begins_s = time.time() + _LEAD_S + devices / _REGISTERED_PER_S
+    begins_s = time.time() + _LEAD_S + devices / REGISTERED_PER_S
     return Span.ending_at_the_present(seconds, speed, round(begins_s * 1000))
 
 

@@ -14,7 +14,16 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
-from alerts.history.replay import DEVICES_TOGETHER, REPORTS_TOGETHER, Marked, answered, marked, note_late, replay
+from alerts.history.replay import (
+    DEVICES_TOGETHER,
+    REPORTS_TOGETHER,
+    Marked,
+    answered,
+    marked,
+    note_behind,
+    note_late,
+    replay,
+)
 from alerts.history.rerun import proven_until_us
 from alerts.judge.outcome import Outcome
 from ingest.registry import FamilyDevices, Known
@@ -28,11 +37,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BEHIND_US = 120_000_000
+"""A report that comes so long after it was true is a backlog's; a radio that was asleep takes some seconds."""
+
 
 def note(tenure: Tenure, evaluated: Iterable[tuple[FamilyDevices, Reports, Outcome]]) -> None:
     """Mark the devices of a batch of which there is something to be judged again, each since the least of it."""
     since_us: dict[int, int] = {}
+    behind_us: dict[int, int] = {}
     for devices, reports, outcome in evaluated:
+        _note_behind(reports, outcome, behind_us)
         contrary = reports.ts_us < devices.silence_us[reports.slot]
         if not outcome.late_rows and not contrary.any():
             continue
@@ -40,6 +54,17 @@ def note(tenure: Tenure, evaluated: Iterable[tuple[FamilyDevices, Reports, Outco
             key, ts_us = int(reports.device_key[row]), int(reports.ts_us[row])
             since_us[key] = min(ts_us, since_us.get(key, ts_us))
     note_late(tenure.connection, tenure.shard, since_us)
+    note_behind(tenure.connection, behind_us)
+
+
+def _note_behind(reports: Reports, outcome: Outcome, since_us: dict[int, int]) -> None:
+    """Of reports in order their device's own rules miss nothing; but what several devices said together was judged
+    without them."""
+    behind = (reports.received_us - reports.ts_us > BEHIND_US) & ~reports.substituted
+    behind[outcome.late_rows] = False
+    for row in np.flatnonzero(behind).tolist():
+        key, ts_us = int(reports.device_key[row]), int(reports.ts_us[row])
+        since_us[key] = min(ts_us, since_us.get(key, ts_us))
 
 
 def believe(tenure: Tenure, devices: FamilyDevices, outcome: Outcome) -> None:

@@ -26,7 +26,7 @@ def note_newcomers(connection: Connection, rejected: Iterable[Rejected], most: i
         if family in FAMILIES and (not district or DISTRICT.fullmatch(district)):
             received = [report.arrival.received_us for report in reports]
             rows.append((device_id, family, district, reports[-1], min(received), max(received), len(reports)))
-    if not rows:
+    if not rows or connection.execute(statement("newcomers.nobody_waits")).fetchone():
         return
     newest = [row[3] for row in rows]
     params = {

@@ -10,8 +10,8 @@ import numpy as np
 from underfoot.families import Family
 from underfoot.reports import NO_SEQ, POSTGRES_EPOCH_US, Reports
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
-_TRAILER = struct.pack(">h", -1)
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+COPY_TRAILER = struct.pack(">h", -1)
 _WIRE = {"real": ">f4", "double precision": ">f8", "boolean": ">u1", "smallint": ">i2"}
 _NULL = struct.pack(">i", -1)
 
@@ -24,7 +24,7 @@ def copy_columns(family: Family) -> tuple[str, ...]:
 def pack(reports: Reports) -> bytes:
     """The reports as one binary COPY stream. Rows with the same fields present are packed together."""
     family = reports.family
-    body = bytearray(_HEADER)
+    body = bytearray(COPY_HEADER)
     present = np.stack([~np.isnan(reports.columns[name]) for name in family.fields], axis=1)
     counted = reports.seq != NO_SEQ
     pattern = np.column_stack([present, counted]) @ (1 << np.arange(len(family.fields) + 1))
@@ -32,7 +32,7 @@ def pack(reports: Reports) -> bytes:
     for number, example in enumerate(first):
         alike = reports if len(first) == 1 else reports.take(np.flatnonzero(group == number))
         _pack_alike(body, alike, tuple(present[example].tolist()), bool(counted[example]))
-    body += _TRAILER
+    body += COPY_TRAILER
     return bytes(body)
 
 

@@ -10,13 +10,17 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from ingest.decode import Rejected
+from ingest.pack import COPY_HEADER, COPY_TRAILER
 from underfoot.clock import CLOCK
+from underfoot.reports import POSTGRES_EPOCH_US
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
 _EXAMPLE_EVERY_S = 60.0
 _LONGEST_DETAIL = 1000
 _LONGEST_DEVICE_ID = 200
+_COLUMNS = (11).to_bytes(2)
+_NULL = (-1).to_bytes(4, signed=True)
 
 
 class Kept(NamedTuple):
@@ -158,20 +162,34 @@ def _most_various(rejected: Sequence[Rejected], places: list[int], granted: int)
 def _add(connection: Connection, shard: str, added: Sequence[Rejected]) -> None:
     if not added:
         return
-    params = {
-        "shard": shard,
-        "received_us": [one.arrival.received_us for one in added],
-        "topics": [_text(one.arrival.topic) for one in added],
-        "payloads": [one.payload for one in added],
-        "digests": [_digest(one) for one in added],
-        "packet_ids": [one.arrival.packet_id for one in added],
-        "reasons": [one.reason.value for one in added],
-        "details": [_text(one.detail, _LONGEST_DETAIL) for one in added],
-        "device_ids": [_device_id(one) for one in added],
-        "sources": [one.arrival.source for one in added],
-        "vendors": [_vendor(one) for one in added],
-    }
-    connection.execute(statement("quarantine.add"), params)
+    shard_field = _field(shard.encode())
+    with connection.cursor() as cursor, cursor.copy(statement("quarantine.add")) as copy:
+        copy.write(b"".join([COPY_HEADER, *(_row(shard_field, one) for one in added), COPY_TRAILER]))
+
+
+def _row(shard: bytes, one: Rejected) -> bytes:
+    """As binary COPY has it, in the order of `quarantine.add`."""
+    device_id = _device_id(one)
+    return b"".join(
+        (
+            _COLUMNS,
+            shard,
+            _field((one.arrival.received_us - POSTGRES_EPOCH_US).to_bytes(8, signed=True)),
+            _field(_text(one.arrival.topic).encode()),
+            _field(one.payload),
+            _field(_digest(one)),
+            _field(one.arrival.packet_id.to_bytes(4)),
+            _field(one.reason.value.encode()),
+            _field(_text(one.detail, _LONGEST_DETAIL).encode()),
+            _NULL if device_id is None else _field(device_id.encode()),
+            _field(_text(one.arrival.source).encode()),
+            _field(_vendor(one).encode()),
+        )
+    )
+
+
+def _field(value: bytes) -> bytes:
+    return len(value).to_bytes(4) + value
 
 
 def _vendor(one: Rejected) -> str:

@@ -110,8 +110,12 @@ class Reason(StrEnum):
     realarm = "realarm"
     escalated = "escalated"
     no_receipt = "no_receipt"
+    no_callback = "no_callback"
     uncovered = "uncovered"
     covered = "covered"
+    nobody = "nobody"
+    somebody = "somebody"
+    case_told = "case_told"
     shelved = "shelved"
     unshelved = "unshelved"
     shelf_expired = "shelf_expired"
@@ -121,6 +125,14 @@ class Reason(StrEnum):
     in_service_again = "in_service_again"
     flapping_began = "flapping_began"
     flapping_over = "flapping_over"
+    case_verified = "case_verified"
+    case_refiled = "case_refiled"
+    case_ended = "case_ended"
+    case_progress = "case_progress"
+
+    @property
+    def label(self) -> str:
+        return REASON_LABELS[self]
 
 
 REASON_LABELS: dict[Reason, str] = {
@@ -162,8 +174,12 @@ REASON_LABELS: dict[Reason, str] = {
     Reason.realarm: "超时未处置，重新提醒",
     Reason.escalated: "无人确认，已上报",
     Reason.no_receipt: "推送无回执，请电话联系",
+    Reason.no_callback: "平台无反馈，请电话联系",
     Reason.uncovered: "轮到的值班级别无人可通知",
     Reason.covered: "已有人值班",
+    Reason.nobody: "无推送目标，也无值班人员可通知",
+    Reason.somebody: "已有人可通知",
+    Reason.case_told: "案件进展通知责任单位",
     Reason.shelved: "搁置",
     Reason.unshelved: "取消搁置",
     Reason.shelf_expired: "搁置到期",
@@ -173,4 +189,8 @@ REASON_LABELS: dict[Reason, str] = {
     Reason.in_service_again: "检修结束",
     Reason.flapping_began: "反复波动，暂停通知",
     Reason.flapping_over: "波动结束",
+    Reason.case_verified: "案件已核实，上报平台",
+    Reason.case_refiled: "再次立案，上报平台",
+    Reason.case_ended: "案件撤销",
+    Reason.case_progress: "案件进展",
 }

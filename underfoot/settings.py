@@ -147,6 +147,33 @@ class Settings(BaseSettings):
         None,
         description="How people reach the API from outside: links in messages begin with it. Unset: its address",
     )
+    api_proxies: str = Field(
+        "127.0.0.1",
+        description="Proxies before the API, with commas between: whose X-Forwarded-For and -Proto are believed",
+    )
+    api_rate_per_s: float = Field(
+        100, gt=0, le=100_000, description="Calls that one caller may make per second in the long run, in one process"
+    )
+    api_burst: int = Field(1000, ge=1, le=1_000_000, description="Calls that one caller may make at once")
+    api_unknown_rate_per_s: float = Field(
+        20,
+        gt=0,
+        le=100_000,
+        description="Calls per second in the long run from one address without a key or session that opens anything",
+    )
+    api_unknown_burst: int = Field(
+        400, ge=1, le=1_000_000, description="Calls at once from one address without a key or session"
+    )
+    session_idle_h: float = Field(
+        12, gt=0, le=720, description="How long a session may rest before one must log in again (hours)"
+    )
+    session_longest_h: float = Field(
+        168, gt=0, le=2160, description="How long a session lasts at most, however much it is used (hours)"
+    )
+    oidc: Path | None = Field(
+        None, description="YAML file: the OpenID provider at which people log in, and what whom its claims make"
+    )
+    oidc_secret: SecretStr | None = Field(None, description="Our client secret at that provider")
     shards: ShardNames | None = Field(
         None, description="The shards that this `underfoot ingest` may hold, with commas between. Unset: any"
     )

@@ -22,7 +22,8 @@ class BacktestError(ValueError):
 
 @dataclass(frozen=True)
 class Trial:
-    """A rule, when, and on whom: devices of its family in these areas (None: everywhere), or one device."""
+    """A rule, when, and on whom: devices of its family in these areas (None: everywhere) and of these maintenance units
+    (None: of all), or one device."""
 
     in_force: RuleInForce
     version: int | None
@@ -30,6 +31,7 @@ class Trial:
     until: datetime
     areas: tuple[str, ...] | None = None
     device_id: str | None = None
+    units: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.until <= self.since:
@@ -83,6 +85,7 @@ def fleet_of(connection: Connection, trial: Trial) -> Fleet:
     params = {
         "family": trial.family.name,
         "areas": list(trial.areas) if trial.areas is not None else None,
+        "units": list(trial.units) if trial.units is not None else None,
         "device_id": trial.device_id,
     }
     rows = connection.execute(statement("history.devices"), params).fetchall()

@@ -44,7 +44,7 @@ def parse_config(name: str, config: Any) -> ChannelConfig:
 
 _SECRET = {
     *("url", "urls", "secret", "token", "password", "headers", "key"),
-    *("app_secret", "sm4_key", "sm4_iv", "private_key"),
+    *("app_secret", "sm4_key", "sm4_iv", "private_key", "access_key_secret", "numbers"),
 }
 
 

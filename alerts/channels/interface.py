@@ -11,19 +11,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from alerts.channels.line import Line
 from alerts.record.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """Somebody on duty who is to be @-ed. `phone` is personal information: it shows in no log."""
+
+    name: str
+    phone: SecretStr | None = None
+    feishu: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message owed to one sink. The same `idempotency_key` is sent at every attempt."""
+    """One message owed to one sink. The same `idempotency_key` is sent at every attempt. `beside`: what else it tells,
+    where it is about several alarms. `mentions`: who is on duty as it is sent."""
 
     idempotency_key: str
     snapshot: Snapshot
     link: str
+    beside: tuple[Snapshot, ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,11 @@ class ChannelConfig(BaseModel):
         None, description="Sink that is told red alarms too when this one has not taken them in 60 s"
     )
     per_minute: int | None = Field(None, ge=1, description="Messages a minute that the receiver takes")
+    per_second: int | None = Field(None, ge=1, description="… and messages a second")
+
+    def robot(self) -> str | None:
+        """What one receiver is whose budget several sinks share; secret. None: this sink's alone."""
+        return None
 
     @abstractmethod
     def place(self) -> str:
@@ -82,8 +99,11 @@ ConfigT = TypeVar("ConfigT", bound=ChannelConfig)
 
 @dataclass(frozen=True)
 class Channel(Generic[ConfigT]):
-    """`label` is what people call it (Chinese)."""
+    """`label` is what people call it (Chinese). `gathers`: people read it, so one message may tell of several alarms.
+    `mentions`: who is on duty can be @-ed, or is who is written to."""
 
     label: str
     config: type[ConfigT]
     send: Callable[[Delivery, ConfigT, Line], Outcome]
+    gathers: bool = False
+    mentions: bool = False

@@ -93,10 +93,12 @@ def _http_date(text: str) -> datetime | None:
 
 
 class Line:
-    """One for all sinks and workers. `timeout_s` is the time a whole request may take."""
+    """One for all sinks and workers. `timeout_s` is the time a whole request may take; of an answer `longest` bytes are
+    read."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, longest: int = LONGEST_ANSWER) -> None:
         self.timeout_s = timeout_s
+        self._longest = longest
         self._idle: dict[Origin, list[Kept]] = {}
         self._lock = threading.Lock()
         self._swept_at = time.monotonic()
@@ -137,7 +139,7 @@ class Line:
 
     def _answer(self, connection: Kept) -> tuple[HTTPResponse, bytes]:
         try:
-            return connection.answer(LONGEST_ANSWER)
+            return connection.answer(self._longest)
         except TimeoutError as error:
             raise UnansweredError(f"no whole answer in {self.timeout_s:g} s") from error
         except (OSError, HTTPException) as error:

@@ -13,14 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from alerts.city.causes import explain
+from alerts.city.doubts import doubted_devices
 from alerts.city.judging import Rulebook
-from alerts.city.memory import Judgement, Memory, Reasons, Remembered, one_level
+from alerts.city.memory import Judgement, Memory, Reasons, Remembered, Remembering, one_level_of
+from alerts.city.network import Network
+from alerts.city.said import Said
 from alerts.drainage.blockage import Suspicion, judge_blockage
-from alerts.drainage.graph import DrainageGraph, load, outfalls, version
-from alerts.drainage.readings import Reading, load_readings
+from alerts.drainage.graph import DrainageGraph
+from alerts.drainage.readings import Reading
 from alerts.judge.outcome import RuleInForce
-from alerts.judge.transition import Limits
 from alerts.rules.blockage import BlockageRule
+from alerts.rules.doubt import DoubtRule
 from alerts.rules.parts import FamilyRule
 from underfoot.alarms import Condition, Reason, SubjectKind
 from underfoot.ledger.pipes import Pipe
@@ -38,41 +41,27 @@ REASONS: Reasons = {
 _LONGEST_NAME = 8
 
 
-def limits_of(rule: BlockageRule) -> Limits:
-    return one_level(
-        rule.severity,
-        on_delay_s=rule.on_delay_s,
-        samples=rule.samples,
-        off_delay_s=rule.off_delay_s,
-        off_samples=rule.off_samples,
-    )
-
-
 class Blockages:
     """Judges such a rule over the whole network, and explains what follows from what is open."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, network: Network) -> None:
         self._rulebook = rulebook
-        self._graph: DrainageGraph | None = None
-        self._belongs: dict[int, int] = {}
-        self._version: object = None
+        self._network = network
         self._named: dict[tuple[str, int], Suspicion] = {}
 
-    def __call__(
-        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
-    ) -> Iterator[Judgement]:
+    def __call__(self, said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
         rule = in_force.rule
         assert isinstance(rule, BlockageRule)  # noqa: S101 - its step asks for this kind
-        graph = self._network(connection)
+        graph, belongs = self._network.of(said.connection)
         now_us = microseconds(now)
         remembered = memory.subjects(rule.rule_id)
         standing = [key for key in remembered if _stands(memory.of(rule.rule_id, (SubjectKind.pipe, key)))]
-        readings = load_readings(connection, graph) if graph.pipes else []
-        found = judge_blockage(graph, readings, rule.params, now_us=now_us, standing=standing, belongs=self._belongs)
+        readings = self._believed(said, graph, now) if graph.pipes else []
+        found = judge_blockage(graph, readings, rule.params, now_us=now_us, standing=standing, belongs=belongs)
         named = {suspicion.pipe_key: suspicion for suspicion in found.suspicions}
         self._named = {key: one for key, one in self._named.items() if key[0] != rule.rule_id}
         self._named |= {(rule.rule_id, key): suspicion for key, suspicion in named.items()}
-        said = _newest(readings)
+        newest = _newest(readings)
         for key in sorted({*found.verdicts, *remembered}):
             before = memory.of(rule.rule_id, (SubjectKind.pipe, key))
             pipe, suspicion = graph.pipes.get(key), named.get(key)
@@ -80,13 +69,13 @@ class Blockages:
             if verdict is None and key in found.contradicted and not before.state.level:
                 verdict = False  # what is not told yet begins anew; what is open does not end by it
             nodes = _nodes(before) if pipe is not None else ()
-            at_us = max((said[node] for node in nodes if node in said), default=now_us)
+            at_us = max((newest[node] for node in nodes if node in newest), default=now_us)
             if suspicion is not None:
                 nodes, at_us = (suspicion.upstream_node, suspicion.downstream_node), suspicion.at_us
             yield Judgement(
                 subject=(SubjectKind.pipe, key),
                 rule=in_force,
-                limits=limits_of(rule) if pipe is not None else replace(limits_of(rule), off_delay_us=0),
+                limits=one_level_of(rule) if pipe is not None else replace(one_level_of(rule), off_delay_us=0),
                 value=None if verdict is None else float(verdict),
                 seen=(at_us, *nodes, verdict),
                 at_us=at_us,
@@ -94,6 +83,12 @@ class Blockages:
                 proof=_proof(graph, pipe, suspicion, before, at_us, now_us),
                 caught_up_us=None,
             )
+
+    def _believed(self, said: Said, graph: DrainageGraph, now: datetime) -> list[Reading]:
+        """Without the heads of gauges that are doubted at that moment: what they say is not known."""
+        rule_ids = [one.rule.rule_id for one in self._rulebook.of_kind(said.connection, DoubtRule)]
+        doubted = doubted_devices(said.connection, rule_ids, now)
+        return [replace(one, head_m=None) if one.device_key in doubted else one for one in said.levels(graph)]
 
     def explain(self, connection: Connection, memory: Memory, now: datetime) -> None:
         """The levels in the pool above a blockage follow from it, while it is open and as the readings show them."""
@@ -119,13 +114,6 @@ class Blockages:
                 if families.get(explained) == family
             ]
             explain(connection, (SubjectKind.pipe.value, pipe_key, rule_id), followers, "下游管段疑似堵塞", now)
-
-    def _network(self, connection: Connection) -> DrainageGraph:
-        newest = version(connection)
-        if self._graph is None or newest != self._version:
-            self._graph, self._version = load(connection), newest
-            self._belongs = outfalls(self._graph)
-        return self._graph
 
 
 def _newest(readings: list[Reading]) -> dict[int, int]:

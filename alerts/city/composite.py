@@ -5,36 +5,24 @@ What is too old, or not there, is unknown: it neither raises nor ends anything u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import sql
 
-from alerts.city.devices import (
-    Device,
-    Newest,
-    Places,
-    Span,
-    caught_up,
-    devices_of,
-    matching,
-    newest_of,
-    reaching,
-    spans_of,
-)
-from alerts.city.memory import Judgement, Memory, one_level
-from alerts.city.weather import UNKNOWN, Now, weather_now
+from alerts.city.devices import Device, Newest, Places, Span
+from alerts.city.memory import Judgement, Remembering, one_level_of
+from alerts.city.said import Said
+from alerts.city.weather import UNKNOWN, Now
 from alerts.judge.outcome import RuleInForce
-from alerts.judge.transition import Limits
 from alerts.rules.composite import CompositeRule, Input
 from alerts.rules.expression import Truth, any_of
 from alerts.rules.weather import Weather
 from underfoot.alarms import SubjectKind
 from underfoot.families import FAMILIES
 from underfoot.reports import microseconds
-from underfoot.storage.connect import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +37,6 @@ class Asked:
 
 
 # pure ---------------------------------------------------------------------------------------------------------------
-
-
-def limits_of(rule: CompositeRule) -> Limits:
-    """True is 1, false 0."""
-    return one_level(
-        rule.severity,
-        on_delay_s=rule.on_delay_s,
-        samples=rule.samples,
-        off_delay_s=rule.off_delay_s,
-        off_samples=rule.off_samples,
-        by_silence=rule.proof == "silence",
-    )
 
 
 def of_value(one: Input, value: Any) -> Truth:
@@ -113,88 +89,64 @@ class Composite:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def __call__(
-        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
-    ) -> Iterator[Judgement]:
+    def __call__(self, said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
         rule = in_force.rule
         assert isinstance(rule, CompositeRule)  # noqa: S101 - its step asks for this kind
-        devices = devices_of(connection, {*self._candidates(connection, rule, now), *memory.subjects(rule.rule_id)})
-        asked = {name: self._ask(connection, one, rule, devices, now) for name, one in rule.inputs.items()}
-        until = caught_up(connection)
+        devices = said.devices({*self._candidates(said, rule, now), *memory.subjects(rule.rule_id)})
+        asked = {name: self._ask(said, one, rule, devices, now) for name, one in rule.inputs.items()}
+        until = said.caught_up()
         for key, device in devices.items():
             counting = device.rule_for(in_force)
             own = counting.rule if counting is not None else rule
             assert isinstance(own, CompositeRule)  # noqa: S101 - an override keeps the kind
-            said = {name: answers[key] for name, answers in asked.items()}
+            of_it = {name: answers[key] for name, answers in asked.items()}
             truth: Truth = False
             if counting is not None:
-                truth = rule.expression.judge({name: one.truth for name, one in said.items()})
-            known = [one for one in said.values() if one.truth is not None]
+                truth = rule.expression.judge({name: one.truth for name, one in of_it.items()})
+            known = [one for one in of_it.values() if one.truth is not None]
             yield Judgement(
                 subject=(SubjectKind.device, key),
                 rule=counting or in_force,
-                limits=limits_of(own),
+                limits=one_level_of(own, by_silence=own.proof == "silence"),
                 value=None if truth is None else float(truth),
                 seen=(*(one.seen for one in known), counting is not None),
                 at_us=max((one.at_us for one in known), default=0),
                 received_us=max((one.received_us for one in known), default=microseconds(now)),
-                proof=_proof(own, said, known),
+                proof=_proof(own, of_it, known),
                 caught_up_us=until.get(device.shard),
             )
 
-    def _candidates(self, connection: Connection, rule: CompositeRule, now: datetime) -> list[int]:
+    def _candidates(self, said: Said, rule: CompositeRule, now: datetime) -> Sequence[int]:
         """Devices for which what the expression needs of themselves holds; without any such need, all of the family."""
-        needs = [one for name in sorted(rule.expression.needed) if (one := rule.inputs[name]).of == "self"]
-        needs = [one for one in needs if one.test in ("above", "below", "equals")]
+        needs = own_needs(rule)
         if not needs:
-            return [device.device_key for device in self._places.of(connection, rule.family).devices]
-        all_of = sql.SQL("({})").format(sql.SQL(" AND ").join(_holds(one) for one in needs))
+            return [device.device_key for device in said.asked(self._places.of(said.connection, rule.family).devices)]
+        all_of = sql.SQL("({})").format(sql.SQL(" AND ").join(holds(one) for one in needs))
         since = now - timedelta(seconds=min(one.max_age_s or 0.0 for one in needs))
-        return reaching(connection, FAMILIES[rule.family], [all_of], since)
+        return said.reaching(FAMILIES[rule.family], [all_of], since)
 
     def _ask(
-        self, connection: Connection, one: Input, rule: CompositeRule, devices: Mapping[int, Device], now: datetime
+        self, said: Said, one: Input, rule: CompositeRule, devices: Mapping[int, Device], now: datetime
     ) -> dict[int, Asked]:
         """What an input says of each device."""
         now_us = microseconds(now)
         if one.of == "area_rain":
-            weather = weather_now(connection)
+            weather = said.weather()
             return {
                 key: _of_area(one, weather.get(device.district, UNKNOWN), now_us) for key, device in devices.items()
             }
-        sources = sources_of(connection, self._places, one, rule, devices)
+        sources = said.sources(self._places, one, rule, devices)
         keys = {source for found in sources.values() for source in found}
         family, column, max_age_s = FAMILIES[one.family or rule.family], one.column(rule.family), one.max_age_s or 0.0
         answers: dict[int, Asked] = {}
         if one.over_s is None:
-            for key, newest in newest_of(connection, family, [column.name], keys).items():
+            for key, newest in said.newest(family, [column.name], keys).items():
                 answers[key] = of_newest(one, newest, column.name, now_us, max_age_s)
         else:
             since = now - timedelta(seconds=max_age_s)
-            for key, span in spans_of(connection, family, column.name, one.over_s, keys, since).items():
+            for key, span in said.spans(family, column.name, one.over_s, keys, since).items():
                 answers[key] = Asked(of_span(one, span), (span.ts_us,), span.ts_us, span.received_us, span.last)
         return {key: joined([answers.get(source, Asked(None)) for source in found]) for key, found in sources.items()}
-
-
-def sources_of(
-    connection: Connection, places: Places, one: Input, rule: CompositeRule, devices: Mapping[int, Device]
-) -> dict[int, list[int]]:
-    """Whom an input asks about each device."""
-    family = one.family or rule.family
-    match one.of:
-        case "same_asset":
-            found = matching(connection, "at_assets", {d.asset_key for d in devices.values()}, family)
-            return {key: _but(key, found.get(device.asset_key, [])) for key, device in devices.items()}
-        case "same_gateway":
-            gateways = {d.gateway_key for d in devices.values() if d.gateway_key is not None}
-            found = matching(connection, "behind_gateways", gateways, family)
-            return {key: _but(key, found.get(device.gateway_key or 0, [])) for key, device in devices.items()}
-        case "nearest":
-            near_by, metres = places.of(connection, family), one.within_m or 0.0
-            near = {key: near_by.nearest(d.lon, d.lat, metres, but=key) for key, d in devices.items()}
-            return {key: [] if at is None else [at[0].device_key] for key, at in near.items()}
-        case _:
-            return {key: [key] for key in devices}
 
 
 def _of_area(one: Input, weather: Now, now_us: int) -> Asked:
@@ -207,7 +159,13 @@ def of_newest(one: Input, newest: Newest, field: str, now_us: int, max_age_s: fl
     return Asked(truth, (newest.ts_us,), newest.ts_us, newest.received_us, value)
 
 
-def _holds(one: Input) -> sql.Composable:
+def own_needs(rule: CompositeRule) -> list[Input]:
+    """What the expression needs of the newest values of the device itself."""
+    needs = [one for name in sorted(rule.expression.needed) if (one := rule.inputs[name]).of == "self"]
+    return [one for one in needs if one.test in ("above", "below", "equals")]
+
+
+def holds(one: Input) -> sql.Composable:
     field = sql.Identifier(one.field or "")
     match one.test:
         case "above":
@@ -216,10 +174,6 @@ def _holds(one: Input) -> sql.Composable:
             return sql.SQL("{} <= {}::real").format(field, sql.Literal(one.below))
         case _:
             return sql.SQL("{} = {}").format(field, sql.Literal(one.equals))
-
-
-def _but(key: int, found: Collection[int]) -> list[int]:
-    return [one for one in found if one != key]
 
 
 def _proof(rule: CompositeRule, said: Mapping[str, Asked], known: Sequence[Asked]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any
 
 from psycopg import sql
 
-from alerts.city.devices import Device, Newest, Places, caught_up, devices_of, newest_of, reaching
-from alerts.city.memory import Judgement, Memory
-from alerts.city.weather import UNKNOWN, weather_now
+from alerts.city.devices import Device, Newest, Places
+from alerts.city.memory import Judgement, Remembering
+from alerts.city.said import Said
+from alerts.city.weather import UNKNOWN
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.conditioned import SETS, ConditionedRule, SetName, StandingWater
@@ -26,7 +27,6 @@ from alerts.rules.weather import Weather
 from underfoot.alarms import SubjectKind
 from underfoot.families import FAMILIES
 from underfoot.reports import microseconds
-from underfoot.storage.connect import Connection
 
 _BY_WEATHER: Mapping[Weather, tuple[SetName, ...]] = {
     Weather.dry: ("dry",),
@@ -119,21 +119,19 @@ class Conditioned:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def __call__(
-        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
-    ) -> Iterator[Judgement]:
+    def __call__(self, said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
         rule = in_force.rule
         assert isinstance(rule, ConditionedRule)  # noqa: S101 - its step asks for this kind
         family, now_us = FAMILIES[rule.family], microseconds(now)
         variants = [rule, *(v.rule for v in in_force.variants if isinstance(v.rule, ConditionedRule))]
         since = now - timedelta(seconds=max(one.max_age_s for one in variants))
-        keys = {*reaching(connection, family, _reaches(variants), since), *memory.subjects(rule.rule_id)}
-        devices = devices_of(connection, keys)
+        keys = {*said.reaching(family, _reaches(variants), since), *memory.subjects(rule.rule_id)}
+        devices = said.devices(keys)
         fields = list(dict.fromkeys((rule.field, *rule.when, *rule.unless)))
-        newest = newest_of(connection, family, fields, devices)
-        weather, until = weather_now(connection), caught_up(connection)
-        standing = self._standing(connection, variants, devices.values())
-        for key, said in newest.items():
+        newest = said.newest(family, fields, devices)
+        weather, until = said.weather(), said.caught_up()
+        standing = self._standing(said, variants, devices.values())
+        for key, own_newest in newest.items():
             device = devices[key]
             counting = device.rule_for(in_force)
             own = counting.rule if counting is not None else rule
@@ -144,23 +142,23 @@ class Conditioned:
             value: float | None = None
             if counting is None:
                 value = -math.inf
-            elif said.fresh(now_us, own.max_age_s):
-                value = guarded(own, said.values)
+            elif own_newest.fresh(now_us, own.max_age_s):
+                value = guarded(own, own_newest.values)
             yield Judgement(
                 subject=(SubjectKind.device, key),
                 rule=counting or in_force,
                 limits=limits_of(own, name),
                 value=value,
-                seen=(said.ts_us, name, counting is not None),
-                at_us=said.ts_us,
-                received_us=said.received_us,
-                proof=_proof(own, name, said, value, state, water),
+                seen=(own_newest.ts_us, name, counting is not None),
+                at_us=own_newest.ts_us,
+                received_us=own_newest.received_us,
+                proof=_proof(own, name, own_newest, value, state, water),
                 caught_up_us=until.get(device.shard),
             )
 
     def _standing(
         self,
-        connection: Connection,
+        said: Said,
         variants: Collection[ConditionedRule],
         devices: Collection[Device],
     ) -> dict[int, _Gauge]:
@@ -168,12 +166,12 @@ class Conditioned:
         reach = max((one.water.within_m for one in variants if one.water is not None), default=None)
         if reach is None:
             return {}
-        roads = self._places.of(connection, "road")
+        roads = self._places.of(said.connection, "road")
         nearest = {device.device_key: roads.nearest(device.lon, device.lat, reach) for device in devices}
         keys = {found[0].device_key for found in nearest.values() if found is not None}
-        said = newest_of(connection, FAMILIES["road"], ["depth_cm"], keys)
+        depths = said.newest(FAMILIES["road"], ["depth_cm"], keys)
         return {
-            key: _Gauge(None, 0.0) if found is None else _Gauge(said.get(found[0].device_key), found[1], there=True)
+            key: _Gauge(None, 0.0) if found is None else _Gauge(depths.get(found[0].device_key), found[1], there=True)
             for key, found in nearest.items()
         }
 

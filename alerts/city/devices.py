@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from psycopg import sql
 
 from alerts.judge.outcome import RuleInForce
+from alerts.rules.composite import CompositeRule, Input
 from underfoot.families import Family
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection
@@ -151,6 +152,36 @@ def matching(connection: Connection, name: str, keys: Collection[int], family: s
     return found
 
 
+def sources_of(
+    connection: Connection, places: Places, one: Input, rule: CompositeRule, devices: Mapping[int, Device]
+) -> dict[int, list[int]]:
+    """Whom an input asks about each device."""
+    family = one.family or rule.family
+    match one.of:
+        case "same_asset":
+            found = matching(connection, "at_assets", {d.asset_key for d in devices.values()}, family)
+            return {key: _but(key, found.get(device.asset_key, [])) for key, device in devices.items()}
+        case "same_gateway":
+            gateways = {d.gateway_key for d in devices.values() if d.gateway_key is not None}
+            found = matching(connection, "behind_gateways", gateways, family)
+            return {key: _but(key, found.get(device.gateway_key or 0, [])) for key, device in devices.items()}
+        case "nearest":
+            near_by, metres = places.of(connection, family), one.within_m or 0.0
+            near = {key: near_by.nearest(d.lon, d.lat, metres, but=key) for key, d in devices.items()}
+            return {key: [] if at is None else [at[0].device_key] for key, at in near.items()}
+        case _:
+            return {key: [key] for key in devices}
+
+
+def _but(key: int, found: Collection[int]) -> list[int]:
+    return [one for one in found if one != key]
+
+
+def rained(connection: Connection, since: datetime) -> set[str]:
+    """Districts in which it rained at any time since then."""
+    return {area for (area,) in connection.execute(statement("city.rained"), {"since": since})}
+
+
 def caught_up(connection: Connection) -> dict[str, int]:
     """By shard, until when all that was sent is committed. A shard that has never caught up is not in it."""
     return {shard: microseconds(at) for shard, at in connection.execute(statement("city.caught_up"))}
@@ -195,6 +226,14 @@ class _Places:
         distance = np.hypot(east, self._lat - lat) * _METRES_A_DEGREE
         near = np.flatnonzero(distance <= metres)
         return [(self._placed[at], float(distance[at])) for at in near[np.argsort(distance[near], kind="stable")]]
+
+
+def apart_m(device: Device, lon: float | None, lat: float | None) -> float:
+    """How far a place is from a device; infinite where either is not known."""
+    if device.lon is None or device.lat is None or lon is None or lat is None:
+        return math.inf
+    east = (device.lon - lon) * math.cos(math.radians(lat))
+    return math.hypot(east, device.lat - lat) * _METRES_A_DEGREE
 
 
 def _device(row: tuple[Any, ...]) -> Device:

@@ -19,26 +19,40 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from alerts.cases import due, swallow
 from alerts.city import blockages, gateways
 from alerts.city.blockages import Blockages
 from alerts.city.causes import release
 from alerts.city.composite import Composite
+from alerts.city.concerned import Concerned
 from alerts.city.conditioned import Conditioned
 from alerts.city.devices import Places
+from alerts.city.doubts import Doubts
 from alerts.city.gateways import ExplainOffline, judge_gateways
 from alerts.city.judging import Afterwards, ExplainOwn, Judge, Rulebook, RuleStep
 from alerts.city.late import Late
 from alerts.city.memory import BY_CONDITION, BY_LIMIT, Reasons
+from alerts.city.network import Network
 from alerts.city.overloads import Overloads
 from alerts.city.stuck import Stuck
-from alerts.city.weather import WeatherStep
+from alerts.city.weather import Districts
+from alerts.city.weather_step import WeatherStep
 from alerts.duty import escalation
 from alerts.health import figures as health
 from alerts.record.recorder import Recorder, failure
 from alerts.regions import realarm, shelves
 from alerts.rulebook.book import install_shipped, rule_as_last_known
-from alerts.rules import BlockageRule, CompositeRule, ConditionedRule, GatewayOutageRule, OverloadRule, StuckRule
+from alerts.rules import (
+    BlockageRule,
+    CompositeRule,
+    ConditionedRule,
+    DoubtRule,
+    GatewayOutageRule,
+    OverloadRule,
+    StuckRule,
+)
 from alerts.storm import incidents
+from alerts.telling import casework, nobody
 from underfoot.alarms import Reason, SubjectKind
 from underfoot.audit.sealer import Sealer
 from underfoot.clock import CLOCK
@@ -197,26 +211,32 @@ def run_city(settings: Settings, epoch: int, stop: threading.Event) -> None:
 
 def steps(settings: Settings) -> list[Step]:
     """What is done each tick, in this order: what a step finds, the ones after it see."""
-    rulebook, places = Rulebook(), Places()
-    blocked, own = Blockages(rulebook), ExplainOwn(rulebook)
+    rulebook, places, network = Rulebook(), Places(), Network()
+    districts = Districts(places)
+    blocked, own = Blockages(rulebook, network), ExplainOwn(rulebook)
 
     def judging(kind: type, judge: Judge, reasons: Reasons, afterwards: Afterwards | None = None) -> RuleStep:
         return RuleStep(rulebook, kind, judge, reasons=reasons, afterwards=afterwards)
 
     return [
         Step("withdrawn", rulebook.end_withdrawn),
-        Step("weather", WeatherStep(rulebook, places)),
+        Step("weather", WeatherStep(rulebook, districts)),
+        Step("doubts", judging(DoubtRule, Doubts(network), BY_CONDITION, own)),
         Step("conditioned", judging(ConditionedRule, Conditioned(places), BY_LIMIT, own)),
         Step("composite", judging(CompositeRule, Composite(places), BY_CONDITION, own)),
         Step("stuck", judging(StuckRule, Stuck(places), BY_CONDITION)),
         Step("gateways", judging(GatewayOutageRule, judge_gateways, gateways.REASONS, ExplainOffline(rulebook))),
         Step("blockages", judging(BlockageRule, blocked, blockages.REASONS, blocked.explain)),
-        Step("late", Late(rulebook, places)),
-        Step("overloads", judging(OverloadRule, Overloads(places), BY_LIMIT)),
+        Step("late", Late(Concerned(rulebook, places, network, districts))),
+        Step("overloads", judging(OverloadRule, Overloads(places, network), BY_LIMIT)),
         Step("causes", release),
         Step("incidents", incidents.step),
+        Step("swallow", swallow.step),
+        Step("overdue", due.step),
         Step("realarm", partial(realarm.step, defaults_min=settings.realarm_min)),
+        Step("nobody", nobody.step),
         Step("escalation", escalation.step),
+        Step("casework", casework.step),
         Step("shelves", shelves.step),
         Step("health", health.step),
         Step("seals", Sealer()),

@@ -13,7 +13,8 @@ from datetime import datetime
 
 from alerts.city.causes import explain
 from alerts.city.judging import Rulebook
-from alerts.city.memory import Judgement, Memory, Reasons, one_level
+from alerts.city.memory import Judgement, Memory, Reasons, Remembering, one_level
+from alerts.city.said import Said
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.gateway_outage import GatewayOutageRule
@@ -43,13 +44,13 @@ def share_silent(devices: int, silent: int, rule: GatewayOutageRule, *, is_open:
     return silent / devices if devices and counts else 0.0
 
 
-def judge_gateways(connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime) -> Iterator[Judgement]:
+def judge_gateways(said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
     rule = in_force.rule
     assert isinstance(rule, GatewayOutageRule)  # noqa: S101 - its step asks for this kind
     variants = [rule, *(v.rule for v in in_force.variants if isinstance(v.rule, GatewayOutageRule))]
     for intervals, grace_s in sorted({(one.intervals, one.grace_s) for one in variants}):
         params = {"intervals": intervals, "grace_s": grace_s, "remembered": memory.subjects(rule.rule_id)}
-        rows = connection.execute(statement("city.silent_behind_gateways"), params).fetchall()
+        rows = said.connection.execute(statement("city.silent_behind_gateways"), params).fetchall()
         for gateway_key, gateway_id, district, devices, silent, until in rows:
             variant = in_force.variant_for(device_id="", area_code=district, tags=())
             own = rule if variant is None else variant.rule
@@ -76,6 +77,7 @@ def judge_gateways(connection: Connection, in_force: RuleInForce, memory: Memory
                     "value": silent,
                     "limit": math.floor(own.share * devices),
                     "devices": devices,
+                    "words": {"reading": f"{silent}台失联（共{devices}台）"},  # people know no gateway by its id
                 },
                 caught_up_us=until_us,
             )

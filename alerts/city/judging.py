@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 import psycopg
 
 from alerts.city.causes import explain
-from alerts.city.memory import Judgement, Memory, Reasons, end_withdrawn
+from alerts.city.memory import Judgement, Memory, Reasons, Remembering, end_withdrawn
+from alerts.city.said import Live, Said
 from alerts.judge.outcome import RuleInForce
 from alerts.record.failing import FAILING, failing_now, rule_failures
 from alerts.record.recorder import Recorder
 from alerts.rulebook.book import city_rule_ids, rule_as_last_known, rules_in_force
-from alerts.rules import CompositeRule, ConditionedRule
+from alerts.rules import CompositeRule, ConditionedRule, DoubtRule
 from underfoot.reports import microseconds
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -27,8 +28,8 @@ log = logging.getLogger(__name__)
 
 JUDGE = "city"
 
-Judge = Callable[[Connection, RuleInForce, Memory, datetime], Iterable[Judgement]]
-"""What a rule says now of those it concerns: whoever may reach it, and of whom it remembers anything."""
+Judge = Callable[[Said, RuleInForce, Remembering, datetime], Iterable[Judgement]]
+"""What a rule says at a moment of those it concerns: whoever may reach it, and of whom it remembers anything."""
 
 
 Afterwards = Callable[[Connection, Memory, datetime], None]
@@ -121,10 +122,10 @@ class RuleStep:
         due = [rule for rule in self._rulebook.of_kind(connection, self._kind) if self._due(rule, now)]
         if not due:
             return
-        memory = Memory(connection, due)
+        memory, said = Memory(connection, due), Live(connection)
         for in_force in due:
             with self._apart.judging(connection, in_force):
-                memory.take(list(self._judge(connection, in_force, memory, now)), self._reasons)
+                memory.take(list(self._judge(said, in_force, memory, now)), self._reasons)
         memory.write()
         if self._afterwards is not None:
             self._afterwards(connection, memory, now)
@@ -149,6 +150,6 @@ class ExplainOwn:
         rules = {each.rule.rule_id: each.rule for each in self._rulebook.all(connection)}
         for rule_id, (kind, subject_key) in memory.open():
             rule = rules.get(rule_id)
-            if isinstance(rule, ConditionedRule | CompositeRule) and rule.explains:
+            if isinstance(rule, ConditionedRule | CompositeRule | DoubtRule) and rule.explains:
                 others = [(kind.value, subject_key, explained) for explained in rule.explains]
                 explain(connection, (kind.value, subject_key, rule_id), others, f"见“{rule.title}”", now)

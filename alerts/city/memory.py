@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg.types.json import Jsonb
 
@@ -34,6 +34,9 @@ from alerts.judge.transition import (
 from alerts.record.flaps import Flaps, record_flapping
 from alerts.record.recorder import Recorder, state_as_json, state_from_json
 from alerts.rulebook.book import rule_as_last_known, why_ended
+from alerts.rules.blockage import BlockageRule
+from alerts.rules.composite import CompositeRule
+from alerts.rules.doubt import DoubtRule
 from alerts.rules.parts import SeverityName, calms_after_s
 from underfoot.alarms import Condition, Reason, Severity, SubjectKind
 from underfoot.reports import microseconds, moment
@@ -78,6 +81,18 @@ def one_level(
         off_samples=off_samples,
         by_silence=by_silence,
         calm_us=int(calms_after_s([severity]) * 1e6),
+    )
+
+
+def one_level_of(rule: BlockageRule | CompositeRule | DoubtRule, *, by_silence: bool = False) -> Limits:
+    """The limits of a rule that is true or not, and says how long and how often it has to be."""
+    return one_level(
+        rule.severity,
+        on_delay_s=rule.on_delay_s,
+        samples=rule.samples,
+        off_delay_s=rule.off_delay_s,
+        off_samples=rule.off_samples,
+        by_silence=by_silence,
     )
 
 
@@ -135,13 +150,20 @@ def judged(before: Remembered, judgement: Judgement) -> tuple[Remembered, Change
 _NOTHING = Remembered()
 
 
+class Remembering(Protocol):
+    def subjects(self, rule_id: str) -> list[int]:
+        """Of whom a rule remembers anything: they are judged whatever their values are."""
+
+    def of(self, rule_id: str, subject: Subject) -> Remembered: ...
+
+
 class Memory:
     """What some rules remember, in this transaction: `take` judgements, then `write` what has changed."""
 
     def __init__(self, connection: Connection, rules: Iterable[RuleInForce]) -> None:
         self._connection = connection
         self._before: dict[tuple[str, Subject], Remembered] = {}
-        self._after: dict[tuple[str, Subject], tuple[Remembered, Limits]] = {}
+        self._after: dict[tuple[str, Subject], tuple[Remembered, Limits | None]] = {}
         self._transitions: list[Transition] = []
         self._flapped: list[Flaps] = []
         rule_ids = [rule.rule.rule_id for rule in rules]
@@ -182,10 +204,14 @@ class Memory:
                     kind, subject_key = judgement.subject
                     flapped.append(((kind.value, subject_key, key[0]), change))
                 else:
-                    transitions.append(_transition(judgement, change, named))
+                    transitions.append(transition_of(judgement, change, named))
         self._after |= after
         self._transitions += transitions
         self._flapped += flapped
+
+    def put(self, rule_id: str, subject: Subject, remembered: Remembered, limits: Limits | None) -> None:
+        """It is otherwise than what was judged: the past has been judged again. None: nothing is on its way."""
+        self._after[rule_id, subject] = remembered, limits
 
     def write(self) -> None:
         """Record what has changed, and keep it."""
@@ -197,7 +223,7 @@ class Memory:
             if after.state == NORMAL:
                 dropped.append(row)
                 continue
-            due = due_us(limits, after.state)
+            due = due_us(limits, after.state) if limits is not None else None
             row["state"] = state_as_json(after.state) | {"seen": after.seen, "at_us": after.at_us}
             row["due_at"] = moment(due) if due is not None else None
             kept.append(row)
@@ -247,7 +273,7 @@ def _frozen(seen: Any) -> tuple[Any, ...]:
     return tuple(_frozen(one) if isinstance(one, list) else one for one in seen)
 
 
-def _transition(judgement: Judgement, change: Change, reasons: Reasons) -> Transition:
+def transition_of(judgement: Judgement, change: Change, reasons: Reasons) -> Transition:
     kind, subject_key = judgement.subject
     severity = judgement.limits.severity
     return Transition(

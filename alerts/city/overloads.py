@@ -11,21 +11,19 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.city.devices import Places, read_from
-from alerts.city.memory import Judgement, Memory
-from alerts.drainage.graph import DrainageGraph, load, outfalls, version
+from alerts.city.devices import Places
+from alerts.city.memory import Judgement, Remembering
+from alerts.city.network import Network
+from alerts.city.said import Said
+from alerts.drainage.graph import DrainageGraph
 from alerts.drainage.overload import Amount, Outlook, Rain, outlooks
 from alerts.drainage.params import OverloadParams
-from alerts.drainage.readings import load_readings
 from alerts.judge.outcome import RuleInForce
 from alerts.judge.transition import Limits
 from alerts.rules.overload import OverloadRule
 from alerts.rules.parts import calms_after_s
 from underfoot.alarms import SubjectKind
-from underfoot.families import FAMILIES
 from underfoot.reports import microseconds
-from underfoot.storage.connect import Connection
-from underfoot.storage.statements import statement
 
 _SHOWN = 5
 
@@ -48,24 +46,20 @@ def limits_of(rule: OverloadRule) -> Limits:
 class Overloads:
     """Judges such a rule over the whole network."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, network: Network) -> None:
         self._places = places
-        self._graph: DrainageGraph | None = None
-        self._belongs: dict[int, int] = {}
-        self._version: object = None
+        self._network = network
 
-    def __call__(
-        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
-    ) -> Iterator[Judgement]:
+    def __call__(self, said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
         rule = in_force.rule
         assert isinstance(rule, OverloadRule)  # noqa: S101 - its step asks for this kind
-        graph, now_us = self._network(connection), microseconds(now)
+        (graph, belongs), now_us = self._network.of(said.connection), microseconds(now)
         found: dict[int, Outlook] = {}
         if graph.pipes:
-            readings = load_readings(connection, graph)
+            readings = said.levels(graph)
             nodes = {reading.node for reading in readings}
-            rain_at = self._rain_at(connection, graph, nodes, rule.params, now)
-            found = outlooks(graph, self._belongs, readings, rain_at, rule.params, now_us)
+            rain_at = self._rain_at(said, graph, nodes, rule.params, now)
+            found = outlooks(graph, belongs, readings, rain_at, rule.params, now_us)
         for outfall in sorted({*found, *memory.subjects(rule.rule_id)}):
             outlook = found.get(outfall)
             yield Judgement(
@@ -79,19 +73,12 @@ class Overloads:
                 proof=_proof(graph, rule, outfall, outlook, now_us),
             )
 
-    def _network(self, connection: Connection) -> DrainageGraph:
-        newest = version(connection)
-        if self._graph is None or newest != self._version:
-            self._graph, self._version = load(connection), newest
-            self._belongs = outfalls(self._graph)
-        return self._graph
-
     def _rain_at(
-        self, connection: Connection, graph: DrainageGraph, nodes: set[int], params: OverloadParams, now: datetime
+        self, said: Said, graph: DrainageGraph, nodes: set[int], params: OverloadParams, now: datetime
     ) -> dict[int, Rain]:
         """At each of these nodes what its nearest station that speaks says."""
-        stations = self._places.of(connection, "rain")
-        rain = self._rain(connection, [device.device_key for device in stations.devices], params, now)
+        stations = self._places.of(said.connection, "rain")
+        rain = _rain(said, [device.device_key for device in stations.devices], params, now)
         found: dict[int, Rain] = {}
         for key in nodes:
             node = graph.nodes.get(key)
@@ -101,22 +88,15 @@ class Overloads:
                 found[key] = rain[station]
         return found
 
-    def _rain(
-        self, connection: Connection, stations: list[int], params: OverloadParams, now: datetime
-    ) -> Mapping[int, Rain]:
-        span_s = float(params.max_age_s + params.gathers_s + 3 * params.now_s)
-        asked: dict[str, Any] = {
-            "device_keys": stations,
-            "since": now - timedelta(seconds=params.max_age_s),
-            "span_s": span_s,
-        }
-        asked["oldest"] = read_from(connection, FAMILIES["rain"], span_s, asked)
-        fallen: dict[int, list[Amount]] = {}
-        if asked["oldest"] is not None:
-            for key, ts, amount, _ in connection.execute(statement("city.rainfall"), asked):
-                if amount is not None:
-                    fallen.setdefault(key, []).append(Amount(microseconds(ts), float(amount)))
-        return {key: Rain(amounts) for key, amounts in fallen.items()}
+
+def _rain(said: Said, stations: list[int], params: OverloadParams, now: datetime) -> Mapping[int, Rain]:
+    span_s = float(params.max_age_s + params.gathers_most_s + 3 * params.now_s)
+    falls = said.falls(stations, span_s, now - timedelta(seconds=params.max_age_s))
+    amounts = {
+        key: [Amount(fall.ts_us, float(fall.amount_mm)) for fall in fallen if fall.amount_mm is not None]
+        for key, fallen in falls.items()
+    }
+    return {key: Rain(one) for key, one in amounts.items() if one}
 
 
 def _proof(

@@ -6,15 +6,14 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.city.devices import Device, Places, Span, caught_up, spans_of
-from alerts.city.memory import Judgement, Memory, one_level
+from alerts.city.devices import Device, Places, Span
+from alerts.city.memory import Judgement, Remembering, one_level
+from alerts.city.said import Said
 from alerts.judge.outcome import RuleInForce
 from alerts.rules.expression import Truth
 from alerts.rules.stuck import StuckRule
 from underfoot.alarms import SubjectKind
 from underfoot.families import FAMILIES
-from underfoot.storage.connect import Connection
-from underfoot.storage.statements import statement
 
 # pure ---------------------------------------------------------------------------------------------------------------
 
@@ -51,24 +50,22 @@ class Stuck:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def __call__(
-        self, connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime
-    ) -> Iterator[Judgement]:
+    def __call__(self, said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> Iterator[Judgement]:
         rule = in_force.rule
         assert isinstance(rule, StuckRule)  # noqa: S101 - its step asks for this kind
-        places = self._places.of(connection, rule.family)
+        places = self._places.of(said.connection, rule.family)
         by_rule: dict[StuckRule, tuple[RuleInForce, list[Device]]] = {}
-        for device in places.devices:
+        for device in said.asked(places.devices):
             counting = device.rule_for(in_force)
             if counting is not None and isinstance(counting.rule, StuckRule):
                 by_rule.setdefault(counting.rule, (counting, []))[1].append(device)
-        until = caught_up(connection)
+        until = said.caught_up()
         for own, (counting, devices) in by_rule.items():
             since = now - timedelta(seconds=own.max_age_s)
             everybody = [device.device_key for device in places.devices]
             family = FAMILIES[own.family]
-            spans = spans_of(connection, family, own.field, own.span_s, everybody, since)
-            rained = _rained(connection, now - timedelta(seconds=own.span_s))
+            spans = said.spans(family, own.field, own.span_s, everybody, since)
+            rained = said.rained(now - timedelta(seconds=own.span_s))
             for device in devices:
                 span = spans.get(device.device_key)
                 still = stands_still(span, own)
@@ -88,10 +85,6 @@ class Stuck:
                     proof=_proof(own, span, sum(one is True for one in others), device.district in rained),
                     caught_up_us=until.get(device.shard),
                 )
-
-
-def _rained(connection: Connection, since: datetime) -> set[str]:
-    return {area for (area,) in connection.execute(statement("city.rained"), {"since": since})}
 
 
 def _proof(rule: StuckRule, span: Span, movers: int, rained: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +22,8 @@ from alerts.deliver import sinks as sink_store
 from alerts.deliver.outbox import Audience
 from alerts.deliver.sinks import Sink, SinkError
 from alerts.deliver.verdict import VERDICT_LABELS, Verdict
+from alerts.duty.shifts import Quiet
+from alerts.telling.explain import NoSuchAlarmError, explain
 from underfoot.alarms import Severity
 from underfoot.city_time import CITY_ZONE, read_moment
 from underfoot.clock import CLOCK
@@ -88,12 +92,20 @@ def sinks_add(
         Audience,
         typer.Option(
             help="platform: every notice of alarms that are cases. crew: alarms of its maintenance unit, and their end."
-            " duty: one person of the roster, told when nobody has answered (docs/duty.md)."
+            " duty: one person of the roster, told when nobody has answered (docs/duty.md). upward: the province's or"
+            " the nation's platform, told the steps of cases and the days' indicators (docs/upward.md)."
         ),
     ] = "crew",
     unit: Annotated[
         str | None,
         typer.Option(help="The crew's maintenance unit (养护单位).", show_default="units without a sink of their own"),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="The owner unit (权属单位) of whose assets it is told where no crew of the unit is."),
+    ] = None,
+    area: Annotated[
+        str | None, typer.Option(help="Code of the area within which it is told where neither unit has a sink.")
     ] = None,
     min_severity: Annotated[
         Literal["blue", "yellow", "orange", "red"] | None,
@@ -107,6 +119,16 @@ def sinks_add(
         Path | None,
         typer.Option(help="A JSON or YAML file with the settings, so that secrets stay out of the shell's history."),
     ] = None,
+    quiet: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='When it is told of red only, e.g. "22:00-07:00", or "22:00-07:00 workday" (holiday; 6,7). Repeatable.'
+        ),
+    ] = None,
+    bundle: Annotated[
+        float | None,
+        typer.Option(help="Seconds that what is not red waits for company: one message for ten lamps on a cabinet."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give a known sink these settings instead (a new token, say).")
     ] = False,
@@ -117,7 +139,8 @@ def sinks_add(
     For example: underfoot sinks add paishui --channel wecom --unit 排水管理所 --set url=https://…/send?key=…
     """
     least = Severity[min_severity] if min_severity else (Severity.orange if audience == "crew" else Severity.blue)
-    sink = Sink(name, channel_name, audience, unit, least, _config(config, setting or []))
+    settings, spans = _config(config, setting or []), tuple(map(_quiet, quiet or []))
+    sink = Sink(name, channel_name, audience, unit, least, settings, owner, area, bundle, spans)
     with _connect() as connection:
         try:
             done = sink_store.add(connection, sink, actor=actor(), replace=replace)
@@ -137,15 +160,19 @@ def sinks_list(as_json: _Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2, default=_plain))
         return
-    table = Table("sink", "channel", "audience", "unit", "from", "place", "state", "owed", "dead", "last error")
+    table = Table(
+        "sink", "channel", "audience", "for", "from", "place", "a minute", "quiet", "state", "owed", "dead", "error"
+    )
     for row in rows:
         table.add_row(
             row["name"],
             row["channel"],
             row["audience"],
-            row["maintenance_unit"] or "",
+            _for(row),
             Severity(row["min_severity"]).label,
             Text(row["place"]),
+            f"{row['sent_last_minute']}/{row['per_minute']}" if row["per_minute"] is not None else "",
+            ", ".join(row["quiet"]),
             row["state"],
             _owed(row),
             str(row["dead"]),
@@ -288,6 +315,41 @@ def _all_dead(connection: Connection, ids: list[int]) -> None:
         if state != "dead":
             what = "there is no such delivery" if state is None else f"it is {state}, not dead"
             raise typer.BadParameter(f"{number}: {what}; nothing was replayed")
+
+
+@sinks.command("route")
+def sinks_route(
+    alarm: Annotated[int, typer.Option(help="The alarm's number, as in the list of alarms.", show_default=False)],
+    as_json: _Json = False,
+) -> None:
+    """Explain who is told of an alarm, and why: 谁会收到这条告警，为什么。"""
+    with _connect() as connection:
+        try:
+            said = explain(connection, alarm)
+        except NoSuchAlarmError as error:
+            raise _wrong(error) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(said), ensure_ascii=False, indent=2))
+    else:
+        for line in said.lines():
+            out.print(Text(line), soft_wrap=True)
+
+
+def _quiet(text: str) -> Quiet:
+    try:
+        return Quiet.parsed(text)
+    except ValidationError as error:
+        why = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise typer.BadParameter(
+            f"--quiet {text!r}: a span like 22:00-07:00 or 22:00-07:00 workday is needed: {why}"
+        ) from None
+
+
+def _for(row: dict[str, Any]) -> str:
+    """What a crew's sink is for."""
+    parts = {"养护": row["maintenance_unit"], "权属": row["owner_unit"], "区域": row["area_code"]}
+    shown = "，".join(f"{name} {value}" for name, value in parts.items() if value)
+    return shown or ("其余" if row["audience"] == "crew" else "")
 
 
 def _config(file: Path | None, settings: list[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Dispatch: outbox → sinks, the last step of the path.
 
 One round: settle what was attempted → owe alternates → see which sinks have something due → claim → judge who is told
-→ hand to the workers. First in, first out for each alarm and sink; alarms go side by side; a failing sink waits alone.
+→ gather into messages, within each robot's budget → hand to the workers. First in, first out for each alarm and sink;
+alarms go side by side; a failing sink waits alone.
 
 Several dispatchers may work on one outbox: a delivery is claimed by a conditional update with a lease that outlives a
 request. Whoever dies at work leaves leases that run out, and the delivery goes again under the same key.
@@ -16,18 +17,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import psycopg
 
-from alerts.channels import ChannelError, channel, parse_config
-from alerts.channels.interface import Channel, ChannelConfig, Delivery, Outcome, SinkFailure
+from alerts.channels.interface import BadMessage
 from alerts.channels.line import Line
 from alerts.deliver import outbox
 from alerts.deliver.breaker import PROBE_EVERY_S, SinkEvent
+from alerts.deliver.gather import MOST_TOGETHER, Together, is_red
 from alerts.deliver.lanes import Done, Job, Lanes
 from alerts.deliver.outbox import Attempted, Claimed, NotTold, Settled, SinkAtWork
-from alerts.deliver.verdict import Verdict, judge
+from alerts.deliver.outgoing import Message, Outgoing
+from alerts.deliver.verdict import WAIT_FOR_BACKLOG, Verdict, judge
+from underfoot.alarms import Severity
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection, connect
 
@@ -40,6 +42,8 @@ _NOTICE_STOP_S = 0.2
 _ROUND_EVERY_S = 0.02
 """A round costs as much for one that is done as for fifty. Nobody notices so little a delay."""
 _PROBES_JUDGED = 20
+_GATHERED_AT_MOST = 200
+"""Claimed at once for a robot with a budget: what has no slot of its own is told with others."""
 
 
 class Dispatcher:
@@ -57,8 +61,10 @@ class Dispatcher:
         self._ours: dict[int, Claimed] = {}
         self._unsettled: list[Attempted] = []
         self._unbegun: list[Claimed] = []
+        self._messages: dict[int, Together] = {}
+        self._apart: set[int] = set()
+        self._outgoing = Outgoing(settings)
         self._names: dict[int, str] = {}
-        self._parsed: dict[int, tuple[str, dict[str, Any], ChannelConfig | ChannelError]] = {}
         self._alternates_at = 0.0
         self._counts = Counter(dict.fromkeys(("claimed", "delivered", "retried", "dead", "dropped", "waiting"), 0))
         self._counting = threading.Lock()
@@ -122,6 +128,7 @@ class Dispatcher:
         with connection.transaction():
             sinks = outbox.sinks_at_work(connection)
             self._names.update((sink.sink_key, sink.name) for sink in sinks)
+            self._outgoing.look_at(connection, sinks)
             falling_back = {sink.sink_key for sink in sinks if sink.config.get("alternate")}
             if falling_back and time.monotonic() >= self._alternates_at:
                 again = outbox.owe_alternates(connection) > 0
@@ -131,30 +138,41 @@ class Dispatcher:
             if any(c.sink_key in falling_back and c.notice != "raise" for c in claimed):
                 # Before this sink is told: once it has been, nothing here says that its alternate is to follow.
                 again = outbox.owe_alternates(connection) > 0 or again
-            told, not_told = self._judge(claimed, sinks)
+            told, not_told = self._judge(connection, claimed, sinks)
             settled = self._settle_now(connection, not_told)
+            messages, waiting = self._outgoing.messages(
+                connection, sinks, [one for one in told if one.delivery_key not in self._ours], self._apart
+            )
+            outbox.release(connection, waiting)
+            slots_in_s = list(self._outgoing.next_slots_in_s(sinks))
         self._count(claimed=len(claimed))
         self._count_settled(settled, not_told)
-        self._submit(told, sinks, begin_by)
+        self._submit(told, messages, begin_by)
         if again or not_told:
             return 0.0
-        return min([_LOOK_EVERY_S, *_next_times(sinks)])
+        return min([_LOOK_EVERY_S, *slots_in_s, *_next_times(sinks)])
 
     def _claim(self, connection: Connection, sinks: list[SinkAtWork]) -> list[Claimed]:
         counts: dict[int, int] = {}
+        least: dict[int, int] = {}
         claimed: list[Claimed] = []
         for sink in sinks:
             if sink.breaker.closed_for_s > 0 or not (sink.due or sink.breaker.open):
                 continue
-            config = self._config(sink)
-            per_minute = config.per_minute if isinstance(config, ChannelConfig) else None
-            room = self._lanes.room(sink.sink_key, per_minute=per_minute, failing=sink.breaker.failures > 0)
+            room = self._lanes.room(sink.sink_key, failing=sink.breaker.failures > 0)
+            slots = self._outgoing.slots(sink)
+            if room and slots is not None:
+                if slots.other < 1:
+                    least[sink.sink_key] = Severity.red
+                together = self._outgoing.gathers(sink) and not sink.breaker.failures
+                room = 0 if slots.none else _GATHERED_AT_MOST if together else min(room, slots.red)
             if room and sink.breaker.open:
                 claimed += self._claim_probe(connection, sink)
             elif room:
                 counts[sink.sink_key] = room
         if counts:
-            claimed += outbox.claim(connection, counts, self._lease_s)
+            claimed += outbox.claim(connection, counts, self._lease_s, least)
+            claimed += outbox.claim_company(connection, claimed, self._lease_s, MOST_TOGETHER)
         return claimed
 
     def _claim_probe(self, connection: Connection, sink: SinkAtWork) -> list[Claimed]:
@@ -163,60 +181,49 @@ class Dispatcher:
         for _ in range(_PROBES_JUDGED):
             probe = outbox.claim_probe(connection, sink.sink_key, self._lease_s)
             claimed += probe
-            if not probe or _verdict(probe[0], sink) is Verdict.tell:
+            quiet = bool(probe) and self._outgoing.desk.quiet_s(connection, sink) > 0
+            if not probe or _verdict(probe[0], sink, quiet=quiet) is Verdict.tell:
                 if probe and not outbox.reserve_probe(connection, sink.sink_key, max(PROBE_EVERY_S, self._lease_s)):
                     outbox.release(connection, [claimed.pop()])
                 break
         return claimed
 
-    def _judge(self, claimed: list[Claimed], sinks: list[SinkAtWork]) -> tuple[list[Claimed], list[NotTold]]:
+    def _judge(
+        self, connection: Connection, claimed: list[Claimed], sinks: list[SinkAtWork]
+    ) -> tuple[list[Claimed], list[NotTold]]:
         by_key = {sink.sink_key: sink for sink in sinks}
+        claimed_for = {delivery.sink_key for delivery in claimed}
+        quiet_s = {
+            sink.sink_key: self._outgoing.desk.quiet_s(connection, sink)
+            for sink in sinks
+            if sink.sink_key in claimed_for and sink.audience in ("crew", "duty")
+        }
         told: list[Claimed] = []
         not_told: list[NotTold] = []
         for delivery in claimed:
-            verdict = _verdict(delivery, by_key[delivery.sink_key])
+            wait_s = quiet_s.get(delivery.sink_key, 0.0)
+            verdict = _verdict(delivery, by_key[delivery.sink_key], quiet=wait_s > 0)
             if verdict is Verdict.tell:
                 told.append(delivery)
+            elif verdict is Verdict.wait_for_backlog:
+                wait_s = max(WAIT_FOR_BACKLOG.total_seconds() - delivery.owed_for_s, 0.0)
+                not_told.append(NotTold(delivery, verdict, wait_s))
             else:
-                not_told.append(NotTold(delivery, verdict))
+                not_told.append(NotTold(delivery, verdict, 0.0 if verdict.drops else wait_s))
         return told, not_told
 
-    def _submit(self, claimed: list[Claimed], sinks: list[SinkAtWork], begin_by: float) -> None:
-        by_key = {sink.sink_key: sink for sink in sinks}
+    def _submit(self, told: list[Claimed], messages: list[Message], begin_by: float) -> None:
+        sent = {one.delivery_key for message in messages for one in message.together.deliveries}
+        for delivery in told:
+            # Where our own request has outlived its lease, what comes of it is settled under the new one.
+            if delivery.delivery_key in sent or delivery.delivery_key in self._ours:
+                self._ours[delivery.delivery_key] = delivery
         jobs: list[Job] = []
-        for delivery in claimed:
-            sink = by_key[delivery.sink_key]
-            under_way = delivery.delivery_key in self._ours
-            self._ours[delivery.delivery_key] = delivery
-            if under_way:
-                continue  # our own request has outlived its lease; what comes of it is settled under the new one
-            send = partial(self._attempt, delivery, sink.channel, self._config(sink))
-            jobs.append(Job(sink.sink_key, delivery.delivery_key, begin_by, send))
+        for message in messages:
+            key = message.together.first.delivery_key
+            self._messages[key] = message.together
+            jobs.append(Job(message.sink_key, key, begin_by, partial(message.send, self._line), message.budget))
         self._lanes.submit(jobs)
-
-    def _attempt(self, claimed: Claimed, channel_name: str, config: ChannelConfig | ChannelError) -> Outcome:
-        """One attempt; runs in a worker."""
-        if isinstance(config, ChannelError):
-            return SinkFailure(str(config))
-        found: Channel[Any] = channel(channel_name)
-        return found.send(Delivery(claimed.idempotency_key, claimed.snapshot, self._link(claimed)), config, self._line)
-
-    def _link(self, claimed: Claimed) -> str:
-        alarms = f"{self._settings.api_url}/api/v1/alarms"
-        return f"{alarms}/{claimed.episode_key}" if claimed.episode_key is not None else alarms
-
-    def _config(self, sink: SinkAtWork) -> ChannelConfig | ChannelError:
-        known = self._parsed.get(sink.sink_key)
-        if known is not None and known[:2] == (sink.channel, sink.config):
-            return known[2]
-        parsed: ChannelConfig | ChannelError
-        try:
-            parsed = parse_config(sink.channel, sink.config)
-        except ChannelError as error:
-            log.error("sink %s: %s", sink.name, error)  # noqa: TRY400 (the sentence is all there is to know)
-            parsed = error
-        self._parsed[sink.sink_key] = (sink.channel, sink.config, parsed)
-        return parsed
 
     # settling ---------------------------------------------------------------------------------------------------------
 
@@ -233,26 +240,43 @@ class Dispatcher:
         self._unsettled, self._unbegun = [], []
         for sink_key in settled.closed:
             # Its other deliveries were claimed while it still seemed to work.
-            self._unbegun += [self._ours.pop(job.key) for job in self._lanes.withdraw(sink_key)]
+            self._unbegun += self._taken_back(self._lanes.withdraw(sink_key))
         if self._unbegun:
             self._wake.set()
 
     def _collect(self, done: Iterable[Done]) -> None:
         for item in done:
-            claimed = self._ours.pop(item.job.key)
+            claimed = self._taken_back([item.job])
             if item.outcome is None:
-                self._unbegun.append(claimed)
+                self._unbegun += claimed
+            elif isinstance(item.outcome, BadMessage) and len(claimed) > 1:
+                # One of them may be all that is wrong with it: each goes by itself before any is called bad. Whoever
+                # takes over from us forgets that, and tries them together once more.
+                log.warning(
+                    "sink %s refuses a message about %d alarms, so each goes by itself: %s",
+                    self._names[item.job.lane], len(claimed), item.outcome.error,
+                )  # fmt: skip
+                self._apart |= {one.delivery_key for one in claimed}
+                self._unbegun += claimed
             else:
-                self._unsettled.append(Attempted(claimed, item.outcome))
+                together = item.job.key if len(claimed) > 1 else None
+                self._unsettled += [Attempted(one, item.outcome, together) for one in claimed]
+
+    def _taken_back(self, jobs: Iterable[Job]) -> list[Claimed]:
+        """The deliveries of these messages, which are at work no more."""
+        keys = [one.delivery_key for job in jobs for one in self._messages.pop(job.key).deliveries]
+        return [self._ours.pop(key) for key in keys]
 
     def _settle_now(self, connection: Connection, results: list[Attempted] | list[NotTold]) -> Settled:
-        return outbox.settle(
+        settled = outbox.settle(
             connection,
             results,
             names=self._names,
             retry_base_s=self._settings.delivery_retry_base_s,
             draw=self._draw,
         )
+        self._apart -= {key for key, state in settled.states.items() if state != "owed"}
+        return settled
 
     def _report(self, settled: Settled) -> None:
         for sink_key, event in settled.events.items():
@@ -280,7 +304,7 @@ class Dispatcher:
         unbegun = self._lanes.withdraw()
         if not self._lanes.stop(self._timeout_s + 2 * _BEGIN_BEFORE_S):
             log.warning("dispatch: a request outlived its time-out; its lease will run out")
-        self._unbegun += [self._ours.pop(job.key) for job in unbegun]
+        self._unbegun += self._taken_back(unbegun)
         try:
             with connect(self._database_url, "dispatch", autocommit=True) as connection:
                 self._settle(connection)
@@ -290,9 +314,9 @@ class Dispatcher:
             )
 
 
-def _verdict(delivery: Claimed, sink: SinkAtWork) -> Verdict:
+def _verdict(delivery: Claimed, sink: SinkAtWork, *, quiet: bool) -> Verdict:
     try:
-        return judge(delivery.facts(to_crew=sink.audience != "platform"))
+        return judge(delivery.facts(to_crew=sink.audience != "platform", quiet=quiet and not is_red(delivery)))
     except (KeyError, TypeError, ValueError):
         log.exception("delivery %d: its snapshot can't be judged, so it is told", delivery.delivery_key)
         return Verdict.tell

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from alerts.channels.interface import Outcome, Retry, SinkFailure
 from alerts.deliver.breaker import OPENS_AFTER
+from alerts.deliver.budget import Budget
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ CLAIM_FOR_S = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """One claimed delivery; `send` makes one attempt. Not begun after `begin_by` (monotonic), for its lease."""
+    """One message; `send` makes one attempt. Not begun after `begin_by` (monotonic), for its lease. It takes a slot of
+    `budget`."""
 
     lane: int
     key: int
     begin_by: float
     send: Callable[[], Outcome]
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,11 @@ class Done:
 
 @dataclass
 class _Lane:
-    per_minute: int | None = None
     failing: bool = False
     failed_in_row: int = 0
     waiting: deque[Job] = field(default_factory=deque)
     running: dict[int, float] = field(default_factory=dict)
-    started: deque[float] = field(default_factory=deque)
     usual_s: float = 0.05
-
-    def allowance(self, now: float) -> int:
-        """How many more may begin in this minute."""
-        if self.per_minute is None:
-            return CLAIM_AT_MOST
-        while self.started and self.started[0] <= now - 60:
-            self.started.popleft()
-        return self.per_minute - len(self.started)
 
     def slow(self, now: float) -> bool:
         return self.usual_s > SLOW_S or any(now - since > SLOW_S for since in self.running.values())
@@ -85,29 +78,31 @@ class Lanes:
         for thread in self._threads:
             thread.start()
 
-    def room(self, lane_key: int, *, per_minute: int | None, failing: bool) -> int:
-        """How many more deliveries to claim for a sink now."""
+    def room(self, lane_key: int, *, failing: bool) -> int:
+        """How many more messages a sink's lane takes now."""
         now = time.monotonic()
         with self._changed:
             lane = self._lanes.get(lane_key)
             if lane is None:
                 lane = self._lanes[lane_key] = _Lane()
                 self._turn.append(lane_key)
-            lane.per_minute, lane.failing, lane.failed_in_row = per_minute, failing, 0
+            lane.failing, lane.failed_in_row = failing, 0
             here = len(lane.waiting) + len(lane.running)
             if failing:
                 return max(0, 1 - here)
             share = self._share(lane)
             if lane.slow(now):
-                return max(0, min(share - here, lane.allowance(now)))
+                return max(0, share - here)
             wanted = min(max(2 * share, int(CLAIM_FOR_S * share / lane.usual_s)), CLAIM_AT_MOST)
             if len(lane.waiting) > wanted // 2:
                 return 0  # few large claims, not many small ones
-            return max(0, min(wanted, lane.allowance(now)) - len(lane.waiting))
+            return max(0, wanted - len(lane.waiting))
 
     def submit(self, jobs: list[Job]) -> None:
         with self._changed:
             for job in jobs:
+                if job.budget is not None:
+                    job.budget.promise()
                 self._lanes[job.lane].waiting.append(job)
             self._changed.notify(len(jobs))
 
@@ -123,6 +118,9 @@ class Lanes:
             jobs = [job for lane in lanes for job in lane.waiting]
             for lane in lanes:
                 lane.waiting.clear()
+            for job in jobs:
+                if job.budget is not None:
+                    job.budget.withdraw()
             return jobs
 
     def in_flight(self) -> int:
@@ -164,7 +162,7 @@ class Lanes:
                         self._changed.notify()  # the share that is free now is another worker's
                     return job
                 finished = None
-                # Woken by new work or a free share; the time-out, for an allowance that comes back and for slowness.
+                # Woken by new work or a free share; the time-out, for slowness.
                 self._changed.wait(1.0)
             return None
 
@@ -183,7 +181,7 @@ class Lanes:
             self._turn.rotate(-1)
             lane = self._lanes[key]
             self._set_aside_overdue(lane, now)
-            if not lane.waiting or lane.allowance(now) < 1 or len(lane.running) >= self._share(lane):
+            if not lane.waiting or len(lane.running) >= self._share(lane):
                 continue
             if lane.failed_in_row >= OPENS_AFTER:
                 continue  # the breaker is about to open; what is claimed will be taken back
@@ -191,14 +189,17 @@ class Lanes:
                 continue
             job = lane.waiting.popleft()
             lane.running[job.key] = now
-            if lane.per_minute is not None:
-                lane.started.append(now)
+            if job.budget is not None:
+                job.budget.start(now)
             return job
         return None
 
     def _set_aside_overdue(self, lane: _Lane, now: float) -> None:
         while lane.waiting and lane.waiting[0].begin_by < now:
-            self._done.append(Done(lane.waiting.popleft(), None))
+            job = lane.waiting.popleft()
+            if job.budget is not None:
+                job.budget.withdraw()
+            self._done.append(Done(job, None))
             self._wake()
 
     def _share(self, lane: _Lane) -> int:

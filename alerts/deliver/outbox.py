@@ -13,16 +13,19 @@ from typing import Any, Literal
 
 import orjson
 
+from alerts.cases.receipts import received
 from alerts.channels.interface import BadMessage, Delivered, Outcome, Retry, SinkFailure
 from alerts.deliver.breaker import RETRY_FOR, Breaker, SinkEvent, after, backoff_s, event
-from alerts.deliver.verdict import WAIT_FOR_BACKLOG, Facts, Verdict, behind
+from alerts.deliver.verdict import Facts, Verdict, behind
+from alerts.duty.message import AT_ONCE
 from alerts.record.snapshot import Notice, Snapshot
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
-Audience = Literal["platform", "crew", "duty"]
-"""platform: every notice of alarms that are cases. crew: alarms of its unit, and their end. duty: one person, told by
-name that nobody has answered, and of the end of what was told."""
+Audience = Literal["platform", "crew", "duty", "upward"]
+"""platform: every notice of alarms that are cases. upward: by a stream of its own (alerts/upward). crew: alarms of its
+unit, its area, or whatever no other crew is for, and their end. duty: one person, told by name that nobody has
+answered, or of an alarm that no crew's sink is for; and of the end of what was told."""
 
 ALTERNATE_AFTER = timedelta(seconds=60)
 _LONGEST_ERROR = 500
@@ -41,6 +44,8 @@ class SinkAtWork:
     breaker: Breaker
     due: bool
     next_in_s: float | None
+    units: tuple[str, ...]
+    quiet: list[Any]
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,15 @@ class Claimed:
     told: bool
     answered: bool
     suppressed: bool
+    overtaken: bool
+    quieted: bool
+    company: str | None
+    owed_since: datetime
+    alarm_key: int
+    episode: int
+    severity: int
 
-    def facts(self, *, to_crew: bool) -> Facts:
+    def facts(self, *, to_crew: bool, quiet: bool = False) -> Facts:
         return Facts(
             to_crew,
             self.notice,
@@ -71,23 +83,28 @@ class Claimed:
             timedelta(seconds=self.owed_for_s),
             self.answered,
             self.suppressed,
+            quiet,
+            self.overtaken,
+            _at_once(self.snapshot),
         )
 
 
 @dataclass(frozen=True)
 class Attempted:
-    """A claimed delivery, and what came of the attempt."""
+    """A claimed delivery, and what came of the attempt. `told_with`: the delivery by whose link several were told."""
 
     claimed: Claimed
     outcome: Outcome
+    told_with: int | None = None
 
 
 @dataclass(frozen=True)
 class NotTold:
-    """A claimed delivery whose verdict is not to tell, now or ever."""
+    """A claimed delivery whose verdict is not to tell, ever or for `wait_s`."""
 
     claimed: Claimed
     verdict: Verdict
+    wait_s: float = 0.0
 
 
 @dataclass
@@ -104,15 +121,57 @@ class Settled:
 def sinks_at_work(connection: Connection) -> list[SinkAtWork]:
     rows = connection.execute(statement("outbox.sinks_at_work")).fetchall()
     return [
-        SinkAtWork(key, name, channel, audience, config, Breaker(failures, max(closed_for_s, 0.0)), due, next_in_s)
-        for key, name, channel, audience, config, failures, closed_for_s, due, next_in_s in rows
+        SinkAtWork(
+            key,
+            name,
+            channel,
+            audience,
+            config,
+            Breaker(failures, max(closed_s, 0.0)),
+            due,
+            next_in_s,
+            tuple(units),
+            quiet,
+        )
+        for key, name, channel, audience, config, failures, closed_s, due, next_in_s, units, quiet in rows
     ]
 
 
-def claim(connection: Connection, counts: dict[int, int], lease_s: float) -> list[Claimed]:
-    """Lease up to `counts[sink_key]` due deliveries for each sink: the first owed one of each alarm, red first."""
-    given = {"sinks": list(counts), "counts": list(counts.values()), "lease_s": lease_s}
+def claim(
+    connection: Connection, counts: dict[int, int], lease_s: float, least: dict[int, int] | None = None
+) -> list[Claimed]:
+    """Lease up to `counts[sink_key]` due deliveries for each sink, at least so severe as `least` says: the first owed
+    one of each alarm, red first."""
+    given = {
+        "sinks": list(counts),
+        "counts": list(counts.values()),
+        "least": [(least or {}).get(sink_key, 0) for sink_key in counts],
+        "lease_s": lease_s,
+    }
     return _claimed(connection, [row[0] for row in connection.execute(statement("outbox.claim"), given)])
+
+
+def claim_company(connection: Connection, claimed: Sequence[Claimed], lease_s: float, most: int) -> list[Claimed]:
+    """Lease what is told in one message with what has been claimed: its company, due or not; what waited for the end of
+    quiet hours with it."""
+    wanted = {(one.sink_key, one.company) for one in claimed if one.company is not None}
+    quieted = {one.sink_key for one in claimed if one.quieted}
+    if not wanted and not quieted:
+        return []
+    given = {
+        "sinks": [sink_key for sink_key, _ in wanted],
+        "companies": [company for _, company in wanted],
+        "quieted": list(quieted),
+        "most": most,
+        "lease_s": lease_s,
+    }
+    return _claimed(connection, [row[0] for row in connection.execute(statement("outbox.claim_company"), given)])
+
+
+def sent_lately(connection: Connection, sink_keys: Sequence[int], within_s: float) -> list[float]:
+    """How many seconds ago each message of the last so many was sent to these sinks."""
+    given = {"sinks": list(sink_keys), "within_s": within_s}
+    return [float(row[0]) for row in connection.execute(statement("outbox.sent_lately"), given)]
 
 
 def claim_probe(connection: Connection, sink_key: int, lease_s: float) -> list[Claimed]:
@@ -161,15 +220,33 @@ def settle(
     still owed and ours is written, and only what was written counts for a sink's breaker.
     """
     # By delivery key: two transactions that settle the same rows lock them in the same order.
-    rows = sorted((_row(result, retry_base_s, draw) for result in results), key=lambda row: int(row["delivery_keys"]))
+    draws: dict[int, float] = {}
+    rows = sorted(
+        (_row(result, retry_base_s, draw, draws) for result in results), key=lambda row: int(row["delivery_keys"])
+    )
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
     if not columns:
         return Settled()
     columns["retry_for_s"] = RETRY_FOR.total_seconds()
     settled = Settled(dict(connection.execute(statement("outbox.settle"), columns).fetchall()))
+    received(
+        connection,
+        [
+            (result.claimed.delivery_key, result.outcome.receipt.get("platform_no"))
+            for result in results
+            if isinstance(result, Attempted)
+            and isinstance(result.outcome, Delivered)
+            and settled.states.get(result.claimed.delivery_key) == "delivered"
+        ],
+    )
     outcomes: dict[int, list[Outcome]] = {}
+    counted: set[int] = set()
     for result in results:
         if isinstance(result, Attempted) and result.claimed.delivery_key in settled.states:
+            if result.told_with in counted:
+                continue  # several told in one message are one attempt
+            if result.told_with is not None:
+                counted.add(result.told_with)
             outcomes.setdefault(result.claimed.sink_key, []).append(result.outcome)
     if outcomes:
         settled.events, settled.closed = move_breakers(
@@ -178,7 +255,10 @@ def settle(
     return settled
 
 
-def _row(result: Attempted | NotTold, retry_base_s: float, draw: random.Random) -> dict[str, Any]:
+def _row(
+    result: Attempted | NotTold, retry_base_s: float, draw: random.Random, draws: dict[int, float]
+) -> dict[str, Any]:
+    """`draws`: what was told in one message is tried again together."""
     row: dict[str, Any] = {
         "delivery_keys": result.claimed.delivery_key,
         "leases": result.claimed.lease_until,
@@ -190,15 +270,18 @@ def _row(result: Attempted | NotTold, retry_base_s: float, draw: random.Random) 
         "verdicts": Verdict.tell.value,
         "maybe_told": False,
         "expires": False,
+        "told_with": None,
     }
     if isinstance(result, NotTold):
-        wait_s = max(WAIT_FOR_BACKLOG.total_seconds() - result.claimed.owed_for_s, 0.0)
         return row | {
             "states": "dropped" if result.verdict.drops else "owed",
-            "delays_s": wait_s,
+            "delays_s": result.wait_s,
             "verdicts": result.verdict.value,
         }
+    row["told_with"] = result.told_with
     delay_s = backoff_s(result.claimed.attempts + 1, retry_base_s, draw)
+    if result.told_with is not None:
+        delay_s = draws.setdefault(result.told_with, delay_s)
     match result.outcome:
         case Delivered(receipt):
             return row | {"states": "delivered", "receipts": _stored(receipt)}
@@ -252,6 +335,14 @@ def move_breakers(
             }
             connection.execute(statement("outbox.post_sink_command"), command)
     return events, closed
+
+
+def _at_once(snapshot: Snapshot) -> bool:
+    """Whether it says that somebody has not answered what was raised only just now."""
+    told = snapshot.get("escalation")
+    if told is None or told["sink"]:
+        return False
+    return datetime.fromisoformat(told["told_at"]) - datetime.fromisoformat(told["since"]) < AT_ONCE
 
 
 def _last_error(outcomes: list[Outcome]) -> str | None:

@@ -15,7 +15,9 @@ from alerts.channels import ChannelError, channel, parse_config
 from alerts.channels.interface import Channel, Delivered, Delivery, Outcome
 from alerts.channels.line import Line
 from alerts.deliver.breaker import Breaker
-from alerts.deliver.outbox import Audience, move_breakers
+from alerts.deliver.outbox import Audience, move_breakers, sent_lately
+from alerts.duty.shifts import Quiet
+from alerts.duty.store import area_names
 from alerts.record.snapshot import Snapshot
 from underfoot.alarms import Reason, Severity
 from underfoot.storage.connect import Connection
@@ -28,7 +30,9 @@ class SinkError(ValueError):
 
 @dataclass(frozen=True)
 class Sink:
-    """What an operator says about a sink. `maintenance_unit`: whose crew; none: crews without a sink of their own."""
+    """What an operator says about a sink. `maintenance_unit`, `owner_unit`, `area_code`: what a crew's is for, in this
+    order; none of them: whatever no other is for. `bundle_s`: how long what is not red waits for company; None: as its
+    channel has it. `quiet`: when it is told of red only."""
 
     name: str
     channel: str
@@ -36,17 +40,33 @@ class Sink:
     maintenance_unit: str | None
     min_severity: Severity
     config: dict[str, Any]
+    owner_unit: str | None = None
+    area_code: str | None = None
+    bundle_s: float | None = None
+    quiet: tuple[Quiet, ...] = ()
+
+
+BUNDLE_S = 3.0
+"""A cabinet's lamps go out within seconds; nobody notices so little a delay of what is not red."""
 
 
 def add(connection: Connection, sink: Sink, *, actor: str, replace: bool = False) -> Literal["added", "replaced"]:
     """Add a sink, or with `replace` give a known one other settings; a failing one is then tried at once."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", sink.name, re.ASCII):
         raise SinkError(f"name = {sink.name!r}: up to 64 letters, digits, - and _ are allowed")
-    if sink.audience != "crew" and sink.maintenance_unit is not None:
-        whose = "the platform" if sink.audience == "platform" else "a person on duty"
-        raise SinkError(f"unit = {sink.maintenance_unit!r}: a sink for {whose} has no maintenance unit")
+    for name, value in (("unit", sink.maintenance_unit), ("owner", sink.owner_unit), ("area", sink.area_code)):
+        if sink.audience != "crew" and value is not None:
+            whose = "a person on duty" if sink.audience == "duty" else "a platform"
+            raise SinkError(f"{name} = {value!r}: a sink for {whose} has no {_ROUTES[name]}")
+    if sink.audience not in ("crew", "duty") and sink.quiet:
+        raise SinkError(f"quiet = {', '.join(map(str, sink.quiet))}: a platform is told at any time")
+    if sink.area_code is not None and not area_names(connection, [sink.area_code]):
+        raise SinkError(f"area = {sink.area_code!r}: there is no such area in the ledger")
+    bundle_s = _bundle_s(sink)
     if sink.audience == "duty" and sink.channel == "platform":
         raise SinkError(f"channel = {sink.channel!r}: nobody on duty reads the city's platform")
+    if sink.audience == "upward" and sink.channel != "platform":
+        raise SinkError(f"channel = {sink.channel!r}: a link upward is a platform's; `--channel platform` is needed")
     parsed = parse_config(sink.channel, sink.config)
     if parsed.alternate == sink.name:
         raise SinkError(f"alternate = {parsed.alternate!r}: a sink can't be its own alternate")
@@ -57,6 +77,10 @@ def add(connection: Connection, sink: Sink, *, actor: str, replace: bool = False
         "channel": sink.channel,
         "audience": sink.audience,
         "maintenance_unit": sink.maintenance_unit,
+        "owner_unit": sink.owner_unit,
+        "area_code": sink.area_code,
+        "bundle_s": bundle_s,
+        "quiet": Jsonb([span.model_dump(mode="json", by_alias=True) for span in sink.quiet]),
         "min_severity": int(sink.min_severity),
         "config": Jsonb({name: _typed(getattr(parsed, name), value) for name, value in sink.config.items()}),
     }
@@ -65,18 +89,33 @@ def add(connection: Connection, sink: Sink, *, actor: str, replace: bool = False
         if connection.execute(statement("sinks.add"), values).rowcount == 0:
             if not replace:
                 raise SinkError(f"{sink.name}: there is such a sink already; --replace gives it these settings")
-            connection.execute(statement("sinks.replace"), values)
+            [(sink_key,)] = connection.execute(statement("sinks.replace"), values).fetchall()
+            connection.execute(statement("sinks.end_quiet"), {"sink_key": sink_key})
             done = "replaced"
-        told = {name: value for name, value in values.items() if name not in ("name", "config")}
+        told = {name: value for name, value in values.items() if name not in ("name", "config", "quiet")}
         _audit(
             connection,
             actor,
             "sink.add" if done == "added" else "sink.replace",
             sink.name,
-            told | {"place": parsed.place()},
+            told | {"place": parsed.place(), "quiet": [str(span) for span in sink.quiet]},
         )
         connection.execute("SELECT pg_notify('underfoot_outbox', '')")
     return done
+
+
+_ROUTES = {"unit": "maintenance unit", "owner": "owner unit", "area": "area"}
+
+
+def _bundle_s(sink: Sink) -> float:
+    gathers = channel(sink.channel).gathers and sink.audience in ("crew", "duty")
+    if sink.bundle_s is None:
+        return BUNDLE_S if gathers else 0.0
+    if sink.bundle_s and not gathers:
+        raise SinkError(f"bundle = {sink.bundle_s:g}: {sink.channel} sends each alarm by itself")
+    if not 0 <= sink.bundle_s <= 10:
+        raise SinkError(f"bundle = {sink.bundle_s:g}: 0 to 10 seconds")
+    return sink.bundle_s
 
 
 def _typed(understood: object, given: Any) -> Any:
@@ -90,8 +129,13 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
     for row in rows:
         config = row.pop("config")
         row["alternate"] = config.get("alternate")
+        row["quiet"] = [str(Quiet.model_validate(span)) for span in row["quiet"]]
+        row["per_minute"], row["sent_last_minute"] = None, None
         try:
-            row["place"] = parse_config(row["channel"], config).place()
+            parsed = parse_config(row["channel"], config)
+            row["place"], row["per_minute"] = parsed.place(), parsed.per_minute
+            if parsed.per_minute is not None:
+                row["sent_last_minute"] = len(sent_lately(connection, [row["sink_key"]], 60))
         except ChannelError as error:
             row["place"] = f"unusable: {error}"
         row["state"] = _state(row)

@@ -20,6 +20,9 @@ class Verdict(StrEnum):
 
     tell = "tell"
     wait_for_backlog = "wait_for_backlog"
+    wait_for_quiet = "wait_for_quiet"
+    overtaken = "overtaken"
+    told_already = "told_already"
     already_over = "already_over"
     over_in_backlog = "over_in_backlog"
     end_of_never_told = "end_of_never_told"
@@ -29,12 +32,15 @@ class Verdict(StrEnum):
 
     @property
     def drops(self) -> bool:
-        return self not in (Verdict.tell, Verdict.wait_for_backlog)
+        return self not in (Verdict.tell, Verdict.wait_for_backlog, Verdict.wait_for_quiet)
 
 
 VERDICT_LABELS: dict[Verdict, str] = {
     Verdict.tell: "已通知",
     Verdict.wait_for_backlog: "迟到上报，等待后续上报 60 秒",
+    Verdict.wait_for_quiet: "免打扰时段，结束时汇总通知",
+    Verdict.overtaken: "此后已有红色告警通知说明，不再单独通知",
+    Verdict.told_already: "本人刚收到该告警，不再重复上报",
     Verdict.already_over: "轮到通知时险情已解除，不派人前往",
     Verdict.over_in_backlog: "迟到上报，后续上报显示已解除，不派人前往",
     Verdict.end_of_never_told: "此前未通知，解除也不通知",
@@ -49,7 +55,8 @@ class Facts:
     """`over`: the episode has ended. `told`: this receiver has, or may have, an earlier notice of the episode.
     `behind`: how far behind its receipt the thing lay. `owed_for`: how long the delivery has been owed.
     `answered`: what an escalation waits for has come: an acknowledgement, or the receipt. `suppressed`: nobody is to be
-    told for now.
+    told for now. `quiet`: its receiver is told of red only now, and this is about nothing red. `overtaken`: a later
+    notice, a red one, went ahead of it. `at_once`: an escalation of what has just been raised.
     """
 
     to_crew: bool
@@ -60,18 +67,28 @@ class Facts:
     owed_for: timedelta
     answered: bool = False
     suppressed: bool = False
+    quiet: bool = False
+    overtaken: bool = False
+    at_once: bool = False
 
 
 def judge(facts: Facts) -> Verdict:
+    found = _judged(facts)
+    return Verdict.wait_for_quiet if found is Verdict.tell and facts.quiet and facts.to_crew else found
+
+
+def _judged(facts: Facts) -> Verdict:
     if facts.notice == "escalate":
         return _of_escalation(facts)
-    if not facts.to_crew:
+    if not facts.to_crew or facts.notice == "case":
         return Verdict.tell
     if facts.notice in ("clear", "correct"):
         return Verdict.tell if facts.told else Verdict.end_of_never_told
     late = facts.behind > LATE
     if facts.over:
         return Verdict.over_in_backlog if late and not facts.told else Verdict.already_over
+    if facts.overtaken:
+        return Verdict.overtaken
     if late and not facts.told and facts.owed_for < WAIT_FOR_BACKLOG:
         return Verdict.wait_for_backlog
     return Verdict.tell
@@ -82,6 +99,8 @@ def _of_escalation(facts: Facts) -> Verdict:
         return Verdict.already_over
     if facts.answered:
         return Verdict.answered_meanwhile
+    if facts.told and facts.at_once:
+        return Verdict.told_already
     return Verdict.suppressed_meanwhile if facts.suppressed else Verdict.tell
 
 

@@ -170,15 +170,15 @@ class Gauges:
             return None
         enough = self.params.excess_m - (self.params.dead_band_m if relaxed else 0.0)
         head_m = reach.above.head_m
-        shared_m, shared_flow = self._expected(below, reach.path, shared=True)
+        shared_m, shared_flow = self.expected(below, reach.path, shared=True)
         if head_m - shared_m < enough:
             return False
         expected_m, flow = shared_m, shared_flow
         if any(pipe.kind == "storm" for pipe in reach.path):
-            expected_m, flow = self._expected(below, reach.path, shared=False)
+            expected_m, flow = self.expected(below, reach.path, shared=False)
         if head_m - expected_m < enough or self.state(below, relaxed=relaxed) is not State.flat:
             return None
-        if self._would_fill(below) or self._stands_alone(reach.above) or self._flows(reach.above):
+        if self._would_fill(below) or self._stands_alone(reach.above) or self.flows(reach.above):
             self.contradicted.update(pipe.pipe_key for pipe in reach.path)
             return None
         return Held(reach, below, expected_m, flow)
@@ -195,10 +195,10 @@ class Gauges:
         """Whether its water would reach the next gauges above it, and none of them has it. One that is high may not see
         how high."""
         pool_m = high.head_m - self.params.excess_m
-        reached = [gauge for gauge, ridge_m in self._next_above(high) if ridge_m < pool_m]
+        reached = [gauge for gauge, ridge_m in self.next_above(high) if ridge_m < pool_m]
         return bool(reached) and all(gauge.head_m < pool_m and self.state(gauge) is not State.high for gauge in reached)
 
-    def _flows(self, high: Gauge) -> bool:
+    def flows(self, high: Gauge) -> bool:
         """Whether as much passes it, measured, as its catchment's sewers carry now, for their size. Where next to
         nothing flows any more, a pool that is held up runs out through what is left of its pipe: more than
         elsewhere."""
@@ -233,7 +233,7 @@ class Gauges:
         outlet, outfall = self.graph.outlet(node), self.belongs.get(node)
         return None if outlet is None or outfall is None else (outfall, outlet.kind)
 
-    def _next_above(self, below: Gauge) -> Iterator[tuple[Gauge, float]]:
+    def next_above(self, below: Gauge) -> Iterator[tuple[Gauge, float]]:
         """Each next known gauge above one, and the highest that the way to it lies."""
         seen = {below.node}
         waiting: deque[tuple[int, float, float]] = deque([(below.node, -math.inf, 0.0)])
@@ -251,7 +251,7 @@ class Gauges:
                 else:
                     waiting.append((pipe.from_asset, over_m, reached))
 
-    def _expected(self, below: Gauge, path: tuple[Pipe, ...], *, shared: bool) -> tuple[float, float]:
+    def expected(self, below: Gauge, path: tuple[Pipe, ...], *, shared: bool) -> tuple[float, float]:
         """The head to expect at the upper end of `path` were its pipes sound, and the flow in its first pipe.
 
         The flow is the one that passes the lower gauge, measured or as its fill says: all of it, or `shared` among the

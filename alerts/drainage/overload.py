@@ -1,9 +1,9 @@
 """When storm sewers will carry all that they can, by the rain that fills them. Pure: levels and rain in, minutes out.
 
-The rational method, turned round. What a sewer carries grows with the rain of the last quarter of an hour; how full it
-is tells what share of its capacity that is, whatever its catchment and whoever designed it. So each gauge says how hard
-it may rain here, and the rain, as it gets harder, in how many minutes it will be that hard. The level alone would say
-it only when the sewer is full, minutes before the water is at the rim.
+The rational method, turned round. What a sewer carries grows with the rain of the last quarter to half an hour; how
+full it is tells what share of its capacity that is, whatever its catchment and whoever designed it. So each gauge says
+how hard it may rain here, and the rain, as it gets harder, in how many minutes it will be that hard. The level alone
+would say it only when the sewer is full, minutes before the water is at the rim.
 
 Sources: 推理公式法 (rational method, GB 50014); partial flow as in `hydraulics`.
 """
@@ -55,6 +55,14 @@ class Rain:
         until = min(until_us, self.newest_us)
         then, before = np.interp([until, until - over_s * 1e6], self._times_us, self._fallen_mm)
         return float(then - before) / over_s * 3600
+
+    def mm_h_since_it_began(self, until_us: int, least_s: float, most_s: float) -> float:
+        """On average since the first drop of the longer span, but over the shorter one at the least."""
+        until = min(until_us, self.newest_us)
+        before = np.interp(until - most_s * 1e6, self._times_us, self._fallen_mm)
+        first = int(np.searchsorted(self._fallen_mm, before, side="right"))
+        began = float(self._times_us[first - 1]) if 0 < first < len(self._times_us) else float(until)
+        return self.mm_h(until, min(max((until - began) / 1e6, least_s), most_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ def _said(reading: Reading, rain: Rain, params: OverloadParams, now_us: int) -> 
     if not all(-FUTURE_S <= (now_us - at) / 1e6 <= params.max_age_s for at in times):
         return None
     now_mm_h = rain.mm_h(newest_us, params.now_s)
-    filled_by = rain.mm_h(reading.at_us, params.gathers_s)
+    filled_by = rain.mm_h_since_it_began(reading.at_us, params.gathers_s, params.gathers_most_s)
     load = 1.0 if reading.fill_ratio >= 1 else share_of_capacity(reading.fill_ratio)
     if filled_by < params.least_mm_h or load < params.least_load:
         return _Said(math.inf, reading.node, now_mm_h, None, max(times))

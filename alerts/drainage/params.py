@@ -50,14 +50,40 @@ class BlockageParams(BaseModel):
         return self.high_fill_foul if kind == "foul" else self.high_fill_storm
 
 
+class DoubtParams(BaseModel):
+    """The defaults' sources stand beside them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_fill: float = Field(0.3, ge=0, le=2)
+    """Lower than that, a gauge raises nothing of which it would matter whether it is right."""
+    apart_fill: float = Field(0.25, gt=0, le=1)
+    """Two gauges of a pipe, or a level and what flows, may be apart by this share of its diameter, and both be right:
+    formulas of steady flow are good to some tenths of a diameter (proposed)."""
+    apart_least_m: float = Field(0.06, gt=0, le=1)
+    """But for so much at the least: a gauge's accuracy, and what levelling is wrong by (proposed)."""
+    apart_m: float = Field(0.2, gt=0, le=20)
+    """And for no more: the head that a blockage has to hold back, too."""
+    rises_s: int = Field(21_600, ge=1800, le=86_400)
+    """Over so long: a blocked sewer fills within minutes, a gauge drifts for hours (proposed)."""
+    flows_on: float = Field(0.5, gt=0, le=1)
+    """It has flowed as before where the least flow of that time is this share of the most: by day and night it changes
+    more slowly (proposed)."""
+    witness_s: int = Field(300, ge=0, le=86_400)
+    """What a gauge said so much before another is no witness against it: meanwhile the water may have come."""
+
+
 class OverloadParams(BaseModel):
     """The defaults' sources stand beside them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     gathers_s: int = Field(900, ge=300, le=7200)
-    """What a storm sewer carries now has fallen within so long: water runs 5 to 15 min to the first inlet and as long
-    in the pipes (GB 50014, from memory)."""
+    """What a storm sewer carries now has fallen within so long at the least: water runs 5 to 15 min to the first inlet
+    and as long in the pipes (GB 50014, from memory)."""
+    gathers_most_s: int = Field(1800, ge=300, le=7200)
+    """And so long at the most, both at their longest, where it has rained as long. On flat ground less would take rain
+    for carried that is still on its way, and warn too late."""
     now_s: int = Field(300, ge=60, le=1800)
     """How hard it rains now is told by so long: stations speak each 5 min."""
     least_mm_h: float = Field(10, gt=0, le=200)

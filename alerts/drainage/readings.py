@@ -24,7 +24,7 @@ from underfoot.storage.statements import statement
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A gauge's newest word. `fill_ratio` is against the outlet's diameter: above 1 over its crown. `at_us` is event
-    time."""
+    time. `of_pipe`: by a pipe's gauge, not by a cover's."""
 
     node: int
     head_m: float | None
@@ -32,6 +32,7 @@ class Reading:
     at_us: int
     flow_m3_s: float | None = None
     device_key: int | None = None
+    of_pipe: bool = False
 
 
 def load_readings(connection: Connection, graph: DrainageGraph) -> list[Reading]:
@@ -63,7 +64,7 @@ def reading_of(
         fill = said if said is not None else None if head is None else (head - invert_m) / diameter_m
         if family == "pipe" and values.get("flow_m3_h") is not None:
             flow = values["flow_m3_h"] / 3600
-    return Reading(node, head, fill, at_us, flow, device_key)
+    return Reading(node, head, fill, at_us, flow, device_key, family == "pipe")
 
 
 def _pipe_head(graph: DrainageGraph, node: int, values: Mapping[str, Any], diameter_m: float) -> float | None:

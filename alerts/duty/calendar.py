@@ -185,6 +185,16 @@ def add_work_time(start: datetime, left: timedelta, calendar: Calendar, hours: W
     raise ValueError("working time has no end")
 
 
+def work_time_between(start: datetime, end: datetime, calendar: Calendar, hours: WorkingHours = USUAL) -> timedelta:
+    """How much working time lies between them."""
+    found = timedelta()
+    for begins, ends in _working_spans(start.astimezone(CITY_ZONE).date(), calendar, hours):
+        if begins >= end:
+            return found
+        found += max(min(ends, end) - max(begins, start), timedelta())
+    raise ValueError("working time has no end")
+
+
 def _working_spans(day: date, calendar: Calendar, hours: WorkingHours) -> Iterator[tuple[datetime, datetime]]:
     while True:
         if calendar.is_workday(day):

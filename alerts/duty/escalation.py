@@ -3,15 +3,16 @@
 A step of the city's thread (alerts/city). It looks only at what has changed since, reckons when each level's turn
 comes (alerts/duty/ladder.py), and when one has come, tells whoever is on duty at that level (alerts/duty/telling.py): a
 transition of the human region that changes nothing, an outbox row for each person's sink, and a row of `escalations`,
-which by its unique index makes that a level is told once. All of that is one commit, so that a restart forgets nothing
-and repeats nothing. Acknowledging, by a person or by the platform, the end, and any suppression stop it.
+which by its unique index makes that a level is told once. After the last level it is told again every so often. All
+of that is one commit, so that a restart forgets nothing and repeats nothing. Acknowledging, by a person or by the
+platform, the end, and any suppression stop it.
 
 A city without a roster has no escalation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +20,11 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from alerts.duty.ladder import Ladders, Steps, Waiting, next_turn, turns, waiting
+from alerts.duty.ladder import Ladder, Ladders, Waiting, again, next_turn, turns, waiting
 from alerts.duty.receipts import tell_to_telephone, without_receipt
 from alerts.duty.store import has_roster
-from alerts.duty.telling import Telling, tell, write
-from alerts.duty.watch import Watch, clear_covered, raise_uncovered
+from alerts.duty.telling import AGAIN, Telling, tell, write
+from alerts.duty.watch import Reached, Watch, clear_covered, raise_uncovered
 from alerts.record.locked import Alarm, Locked
 from alerts.rulebook.book import rules_in_force
 from alerts.rules import EscalationRule
@@ -67,7 +68,8 @@ def _ladders(connection: Connection) -> Ladders | None:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An alarm that nobody has acknowledged, as the record has it. `unanswered`: whom the last turn has told."""
+    """An alarm that nobody has acknowledged, as the record has it. `unanswered`: whom the last turn has told. `owed`:
+    the sinks that have not taken yet what was told by them before."""
 
     alarm_key: int
     transition_no: int
@@ -76,16 +78,21 @@ class _Case:
     area: str | None
     waiting: Waiting
     unanswered: tuple[str, ...]
-    steps: Steps
+    owed: frozenset[int]
+    ladder: Ladder
 
-    def due_at(self, *, told: Iterable[int] = ()) -> datetime | None:
-        more = replace(self.waiting, told=self.waiting.told | set(told))
-        return next_turn(self.steps, more)
+    def due_at(self, told: Sequence[dict[str, Any]] = ()) -> datetime | None:
+        """`told`: rows of `escalations` that are about to be written."""
+        now = self.waiting
+        for row in told:
+            levels = now.told if row["cause"] else now.told | {row["level"]}
+            now = replace(now, told=levels, told_at=row["told_at"])
+        return next_turn(self.ladder, now)
 
 
 def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int]) -> list[_Case]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement("duty.waiting"), {"alarm_keys": alarm_keys}).fetchall()
+        rows = cursor.execute(statement("duty.waiting"), {"alarm_keys": alarm_keys, "again": AGAIN}).fetchall()
     return [
         _Case(
             alarm_key=row["alarm_key"],
@@ -96,10 +103,12 @@ def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int]) -> l
             waiting=waiting(
                 row["since"],
                 [(datetime.fromisoformat(at), severity) for at, severity in row["changes"]],
-                [one["level"] for one in row["told"]],
+                [one["level"] for one in row["told"] if not one["again"]],
+                datetime.fromisoformat(row["told"][-1]["at"]) if row["told"] else None,
             ),
             unanswered=tuple(one["person"] for one in row["told"][-1]["told"]) if row["told"] else (),
-            steps=ladders.steps(
+            owed=frozenset(row["owed"]),
+            ladder=ladders.ladder(
                 device_id=row["device_id"], area_code=row["area_code"] or "", tags=frozenset(row["tags"])
             ),
         )
@@ -145,7 +154,7 @@ def _tell_due(connection: Connection, ladders: Ladders, watch: Watch, due: list[
         alarm = locked[case.alarm_key]
         told = _take_turns(locked, alarm, case, watch)
         tellings += told
-        due_at = case.due_at(told=(one["level"] for one in told))
+        due_at = case.due_at(told)
         if due_at is not None and due_at <= watch.now:
             due_at = watch.now + _NOBODY_AGAIN_AFTER
         clocks.append(_clock(case.alarm_key, alarm.transition_no, due_at))
@@ -155,7 +164,7 @@ def _tell_due(connection: Connection, ladders: Ladders, watch: Watch, due: list[
 
 def _take_turns(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list[dict[str, Any]]:
     """Tell the levels whose turn has come. One who is told at several of them at once has one message, the last."""
-    come = sorted(turn.level for turn in turns(case.steps, case.waiting) if turn.at <= watch.now)
+    come = sorted(turn.level for turn in turns(case.ladder.steps, case.waiting) if turn.at <= watch.now)
     whom = {level: watch.whom(case.area, level, case.severity) for level in come}
     last_of = {one.sink_key: level for level, reached in whom.items() for one in reached}
     unanswered = case.unanswered
@@ -167,7 +176,27 @@ def _take_turns(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list
         turn = Telling(Reason.escalated, "", case.waiting.since, level, reached, sinks, unanswered)
         tellings.append(tell(locked, alarm, turn, watch.now))
         unanswered = tuple(one.person.person.name for one in reached)
-    return tellings
+    return tellings or _tell_again(locked, alarm, case, watch)
+
+
+def _tell_again(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list[dict[str, Any]]:
+    """The last level's turn once more, where it has come; nobody there, the next one below at which somebody is."""
+    turn = again(case.ladder, case.waiting)
+    if turn is None or turn.at > watch.now:
+        return []
+    for level in range(turn.level, 0, -1):
+        reached = _free(watch.whom(case.area, level, case.severity), case)
+        if reached:
+            sinks = [one.sink_key for one in reached]
+            since, after = case.waiting.since, case.waiting.told_at
+            telling = Telling(Reason.escalated, "", since, level, reached, sinks, case.unanswered, after=after)
+            return [tell(locked, alarm, telling, watch.now)]
+    return []
+
+
+def _free(reached: list[Reached], case: _Case) -> list[Reached]:
+    """Without those whose sink still owes them the last one: it would only have the same to say twice."""
+    return [one for one in reached if one.sink_key not in case.owed]
 
 
 def _keys(connection: Connection, name: str, params: dict[str, Any]) -> list[int]:

@@ -142,21 +142,31 @@ def _occurrences(roster: Roster, name: str, at: datetime) -> list[tuple[datetime
     return found
 
 
-def handover(connection: Connection, roster: Roster, window: Window, *, area: str | None = None) -> Handover:
-    """What the shift leaves; of one area only, if one is given."""
+def handover(
+    connection: Connection,
+    roster: Roster,
+    window: Window,
+    *,
+    area: str | None = None,
+    mine: Sequence[str] | None = None,
+) -> Handover:
+    """What the shift leaves; of one area only, if one is given. `mine`: the codes of all that the reader may see; of
+    what has no area they see nothing."""
     params = {
         "since": window.begins,
         "until": window.until,
-        "areas": _within(connection, area) if area is not None else None,
+        "areas": _asked(connection, area, mine),
         "limit": _LINES_AT_MOST,
         "opens_after": OPENS_AFTER,
     }
     unacknowledged = _rows(connection, "handover.unacknowledged", params)
-    there = everybody(roster, window.ends)
+    there = [one for one in everybody(roster, window.ends) if _concerns(one, mine)]
     years = {window.begins.astimezone(CITY_ZONE).year, window.ends.astimezone(CITY_ZONE).year}
     return Handover(
         window=window,
-        leaving=_shown(one for one in everybody(roster, window.begins) if window.shift in ("", one.shift)),
+        leaving=_shown(
+            one for one in everybody(roster, window.begins) if window.shift in ("", one.shift) and _concerns(one, mine)
+        ),
         coming=_shown([one for one in there if one.begins == window.ends] or there),
         areas=_counts(_rows(connection, "handover.counts", params)),
         unacknowledged=[Unacknowledged.model_validate(row) for row in unacknowledged],
@@ -166,7 +176,9 @@ def handover(connection: Connection, roster: Roster, window: Window, *, area: st
             for row in _rows(connection, "handover.suppressed", params)
         ],
         incidents=[IncidentLine.model_validate(row) for row in _rows(connection, "handover.incidents", params)],
-        sinks=[SinkLine.model_validate(row) for row in _rows(connection, "handover.sinks", params)],
+        sinks=[SinkLine.model_validate(row) for row in _rows(connection, "handover.sinks", params)]
+        if mine is None
+        else [],
         escalated={row["level"]: row["turns"] for row in _rows(connection, "handover.escalations", params)},
         notes=[NoteLine.model_validate(row) for row in _rows(connection, "handover.notes", params)],
         warning=roster.calendar.warning(*years),
@@ -188,6 +200,17 @@ def _counts(rows: Sequence[dict[str, Any]]) -> list[AreaCounts]:
             if row[word]:
                 getattr(one, word)[Severity(row["severity"]).name] = row[word]
     return list(areas.values())
+
+
+def _concerns(one: OnDuty, mine: Sequence[str] | None) -> bool:
+    return mine is None or not one.areas or not set(mine).isdisjoint(one.areas)
+
+
+def _asked(connection: Connection, area: str | None, mine: Sequence[str] | None) -> list[str] | None:
+    within = _within(connection, area) if area is not None else None
+    if mine is None:
+        return within
+    return list(mine) if within is None else sorted(set(within).intersection(mine))
 
 
 def _within(connection: Connection, area: str) -> list[str]:

@@ -9,52 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     StringConstraints,
     model_validator,
 )
 
-from alerts.duty.calendar import Calendar, DayKind
+from alerts.duty.calendar import Calendar
+from alerts.duty.shifts import Name, Quiet, Shift, Strict
 from underfoot.city_time import CITY_ZONE
 
 MOST_LEVELS = 9
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 def _city_moment(value: datetime) -> datetime:
     return value if value.tzinfo is not None else value.replace(tzinfo=CITY_ZONE)
 
 
-def _minute(value: time) -> time:
-    if value.tzinfo is not None or value.second or value.microsecond:
-        raise ValueError('a time by the city\'s clock is needed, in minutes, like "18:30"')
-    return value
-
-
-def _weekdays(value: object) -> object:
-    return tuple(sorted(value)) if isinstance(value, list | tuple) and all(isinstance(v, int) for v in value) else value
-
-
 def _none(value: object) -> object:
     return None if value == "" else value
 
 
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 AreaCode = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, int) else v), Field(pattern=r"^\d{2,12}$")]
 Areas = tuple[AreaCode, ...]
@@ -64,20 +46,14 @@ Phone = Annotated[
     Field(pattern=r"^[+0-9*][0-9* -]{4,19}$"),
 ]
 SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Clock = Annotated[time, AfterValidator(_minute), PlainSerializer(lambda v: f"{v:%H:%M}", return_type=str)]
 CityMoment = Annotated[
     datetime,
     AfterValidator(_city_moment),
     PlainSerializer(lambda v: v.astimezone(CITY_ZONE).isoformat(timespec="minutes"), return_type=str),
 ]
-Weekday = Annotated[int, Field(ge=1, le=7)]
-Days = Annotated[
-    Literal["all", "workday", "holiday"] | Annotated[tuple[Weekday, ...], Field(min_length=1)],
-    BeforeValidator(_weekdays),
-]
 
 
-class Person(_Strict):
+class Person(Strict):
     """Somebody who may be on duty. `phone` is personal information (GB/T 35273): masked wherever it is shown."""
 
     name: Name = Field(description="姓名；重名时加注，如 张伟（排水）", examples=["王建国"])
@@ -88,34 +64,13 @@ class Person(_Strict):
     sink: Annotated[SinkName | None, BeforeValidator(_none)] = Field(
         None, description="The sink (audience duty) by which this person is told", examples=["wang-jianguo"]
     )
+    feishu: Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None, BeforeValidator(_none)] = Field(
+        None, description="飞书 open_id, by which a Feishu robot can @ this person", examples=["ou_18eac8"]
+    )
+    quiet: tuple[Quiet, ...] = Field((), description="免打扰: when this person is told of red only", examples=[[]])
 
 
-class Shift(_Strict):
-    """A stretch of the day by the city's clock. `end` not after `begin`: it ends on the next day."""
-
-    name: Name = Field(description="班次", examples=["夜班"])
-    begin: Clock = Field(examples=["18:00"])
-    end: Clock = Field(examples=["08:00"])
-    days: Days = Field("all", description="all, workday, holiday, or weekdays (1 = Monday … 7)", examples=["all"])
-
-    def on(self, day: date, calendar: Calendar) -> bool:
-        """Whether it begins on this day."""
-        match self.days:
-            case "all":
-                return True
-            case "workday" | "holiday":
-                return calendar.day(day).kind is DayKind(self.days)
-            case weekdays:
-                return day.isoweekday() in weekdays
-
-    def span(self, day: date) -> tuple[datetime, datetime]:
-        """Its begin and end when it begins on this day."""
-        begin = datetime.combine(day, self.begin, CITY_ZONE)
-        end = datetime.combine(day, self.end, CITY_ZONE)
-        return begin, end if end > begin else end + timedelta(days=1)
-
-
-class Assignment(_Strict):
+class Assignment(Strict):
     """Who takes a shift at a level: `people`, all of them; or `turns`, teams of which one follows the other."""
 
     shift: Name = Field(examples=["夜班"])
@@ -148,7 +103,7 @@ class Assignment(_Strict):
         return self.teams[(day - self.from_).days // self.turn_days % len(self.teams)]
 
 
-class Absence(_Strict):
+class Absence(Strict):
     """Somebody is away, with or without a stand-in."""
 
     person: Name = Field(examples=["李强"])
@@ -166,7 +121,7 @@ class Absence(_Strict):
         return self
 
 
-class Swap(_Strict):
+class Swap(Strict):
     """换班: on one day one person takes a shift instead of another. An exchange is two of them."""
 
     day: date = Field(examples=["2026-10-01"])
@@ -175,7 +130,7 @@ class Swap(_Strict):
     stand_in: Name = Field(description="Who is on duty instead", examples=["张伟"])
 
 
-class Plan(_Strict):
+class Plan(Strict):
     """The roster as it is written down: one file, one document."""
 
     people: tuple[Person, ...] = ()

@@ -107,6 +107,12 @@ def duty_sinks(connection: Connection) -> dict[str, DutySink]:
     return {name: DutySink(key, Severity(least)) for name, key, least in rows}
 
 
+def top_area(connection: Connection) -> str:
+    """The area of what has none: the highest there is."""
+    row = connection.execute(statement("duty.top_area")).fetchone()
+    return row[0] if row is not None else "0"
+
+
 def area_names(connection: Connection, codes: Sequence[str]) -> dict[str, str]:
     return dict(connection.execute(statement("duty.area_names"), {"codes": list(codes)}).fetchall())
 
@@ -121,7 +127,7 @@ def put_plan(connection: Connection, plan: Plan, *, actor: str) -> dict[str, int
         for name in ("swaps", "absences", "assignments", "shifts", "people"):
             connection.execute(statement(f"duty.drop_{name}"))
         rows: Mapping[str, list[dict[str, Any]]] = {
-            "people": [person.model_dump(mode="json") | {"place": n} for n, person in enumerate(people)],
+            "people": [person.model_dump(mode="json", by_alias=True) | {"place": n} for n, person in enumerate(people)],
             "shifts": [
                 {
                     "name": shift.name,

@@ -17,11 +17,16 @@ from underfoot.alarms import Reason
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
+AGAIN = "/again"
+"""Stands for the cause in a row of `escalations` that is the last level's turn once more; it waits since anybody was
+told before it, so that each comes once. No sink has such a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A level's turn. `cause`: the sink that has not taken a delivery; empty: nobody has acknowledged. `since`: since
-    when. `sinks`: those of `reached` who are told by this very turn."""
+    """A level's turn. `cause`: what is waited for beside an acknowledgement, of `sink`; both are empty if it is that.
+    `since`: since when. `sinks`: those of `reached` who are told by this very turn. `after`: of the last level's turn
+    once more, when somebody was told before it."""
 
     reason: Reason
     cause: str
@@ -32,6 +37,8 @@ class Telling:
     unanswered: Collection[str] = ()
     delivery_key: int | None = None
     waiting: int = 0
+    sink: str = ""
+    after: datetime | None = None
 
 
 def tell(locked: Locked, alarm: Alarm, telling: Telling, now: datetime) -> dict[str, Any]:
@@ -40,6 +47,7 @@ def tell(locked: Locked, alarm: Alarm, telling: Telling, now: datetime) -> dict[
     if episode is None:
         raise LookupError(f"alarm {alarm.alarm_key} is locked and waits for somebody, and yet is not open")
     told = [one.shown() for one in telling.reached]
+    turn = f"{telling.level}级{'再次' if telling.after else ''}"
     state = episode.seen.human.value
     number = locked.row(
         alarm,
@@ -53,7 +61,7 @@ def tell(locked: Locked, alarm: Alarm, telling: Telling, now: datetime) -> dict[
         event_at=now,
         received_at=now,
         proof={
-            "label": f"{telling.level}级：{'、'.join(one.named() for one in telling.reached)}",
+            "label": f"{turn}：{'、'.join(one.named() for one in telling.reached)}",
             "level": telling.level,
             "told": told,
         },
@@ -73,7 +81,7 @@ def tell(locked: Locked, alarm: Alarm, telling: Telling, now: datetime) -> dict[
         "since": telling.since.isoformat(),
         "told_at": now.isoformat(),
         "unanswered": list(telling.unanswered),
-        "sink": telling.cause,
+        "sink": telling.sink,
         "delivery_key": telling.delivery_key,
         "waiting": telling.waiting,
     }
@@ -82,8 +90,8 @@ def tell(locked: Locked, alarm: Alarm, telling: Telling, now: datetime) -> dict[
     return {
         "alarm_key": alarm.alarm_key,
         "episode": episode.episode,
-        "cause": telling.cause,
-        "waiting_since": telling.since,
+        "cause": telling.cause if telling.after is None else AGAIN,
+        "waiting_since": telling.after or telling.since,
         "level": telling.level,
         "severity": episode.severity,
         "told_at": now,

@@ -9,7 +9,7 @@ from typing import Any
 
 from alerts.duty.calendar import warn_unknown
 from alerts.duty.roster import OnDuty, Roster, everybody, responsible
-from alerts.duty.store import DutySink, duty_sinks, has_roster, load_roster
+from alerts.duty.store import DutySink, duty_sinks, has_roster, load_roster, top_area
 from alerts.record.recorder import Recorder, failure
 from alerts.rulebook.book import rule_as_last_known
 from underfoot.alarms import Reason, Severity, SubjectKind
@@ -92,7 +92,7 @@ def raise_uncovered(connection: Connection, watch: Watch) -> None:
     """An alarm of its own for each area in which a level's turn had come and nobody could be told."""
     found: dict[int, tuple[int, str]] = {}
     for area, level in sorted(watch.uncovered, key=lambda one: (one[1], one[0] or "")):
-        code = (area or _top_area(connection))[:6]
+        code = (area or top_area(connection))[:6]
         found.setdefault(int(code), (level, code))
     for key in {key for key, _ in _open_uncovered(connection)}:
         found.pop(key, None)
@@ -123,8 +123,3 @@ def _say_uncovered(connection: Connection, key: int, now: datetime, level: int, 
     reason = Reason.uncovered if raised else Reason.covered
     said = failure(SubjectKind.area, key, rule, reason, raised=raised, at_us=microseconds(now), detail=detail)
     Recorder(connection).record([replace(said, proof={**said.proof, "level": level})])
-
-
-def _top_area(connection: Connection) -> str:
-    row = connection.execute(statement("duty.top_area")).fetchone()
-    return row[0] if row is not None else "0"

@@ -17,7 +17,6 @@ from alerts.history.correction import FINDING_LABELS, Finding
 from alerts.record.locked import Locked
 from alerts.record.recorder import Recorder
 from alerts.record.tell import Correction, add
-from underfoot.alarms import SubjectKind
 from underfoot.reports import moment
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -41,9 +40,9 @@ def record_otherwise(connection: Connection, corrections: Sequence[Otherwise], a
     if not corrections:
         return
     locked = Locked(connection)
-    subjects = {(SubjectKind.device.value, one.device_key, one.rule.rule.rule_id) for one in corrections}
-    locked.lock_subjects(sorted(subjects))
-    alarms = [locked.of((SubjectKind.device.value, one.device_key, one.rule.rule.rule_id)) for one in corrections]
+    subjects = [(one.subject[0].value, one.subject[1], one.rule.rule.rule_id) for one in corrections]
+    locked.lock_subjects(sorted(set(subjects)))
+    alarms = [locked.of(subject) for subject in subjects]
     episodes = locked.episodes(
         (alarm.alarm_key, one.corrected.of.episode) for alarm, one in zip(alarms, corrections, strict=True)
     )

@@ -17,14 +17,15 @@ from datetime import datetime
 import numpy as np
 
 from alerts.history.amend import amends
-from alerts.history.correction import Recorded, steps
+from alerts.history.correction import Recorded
+from alerts.history.onrecord import judged_since, on_record
 from alerts.history.past import record_missed, record_otherwise
 from alerts.history.rerun import Begun, Span, memory_of, rerun, span_of, waiting_since
 from alerts.history.stored import Devices, stored_reports
 from alerts.judge.evaluate import Evaluator
 from alerts.record.recorder import Recorder, put_conditions
 from alerts.rules import LevelRule, MismatchRule
-from underfoot.alarms import Reason
+from underfoot.alarms import SubjectKind
 from underfoot.reports import Reports, microseconds, moment
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -38,7 +39,6 @@ REPORTS_TOGETHER = 5000
 NOT_LONGER_S = 60.0
 """A device that is late again and again is judged again at least so often."""
 
-_BY_HAND = frozenset({Reason.closed_by_hand, Reason.rule_withdrawn, Reason.rule_changed})
 _DAY_US = 86_400_000_000
 _OLDEST_US = 8 * _DAY_US
 
@@ -63,6 +63,14 @@ def note_late(connection: Connection, shard: str, since_us: Mapping[int, int]) -
         keys = list(since_us)
         params = {"shard": shard, "device_keys": keys, "since_us": [since_us[key] for key in keys]}
         connection.execute(statement("history.note_late"), params)
+
+
+def note_behind(connection: Connection, since_us: Mapping[int, int]) -> None:
+    """Mark devices for the city alone: what several devices said is to be judged again, with what each said since
+    then."""
+    if since_us:
+        params = {"device_keys": list(since_us), "since_us": list(since_us.values())}
+        connection.execute(statement("history.note_behind"), params)
 
 
 def marked(connection: Connection, shard: str, settle_s: float) -> list[Marked]:
@@ -120,55 +128,15 @@ def _read(connection: Connection, live: Evaluator, slot: int, since_us: int, unt
         span, enough = span_of(memories, reports, since_us, waiting_since(live, slot))
         if enough and span.needed_us >= from_us:
             break
-    recorded, ended = _recorded(connection, key, list(alone.levels), span)
+    known = on_record(connection, SubjectKind.device, [key], list(alone.levels), moment(span.judged_us))
+    recorded = {rule_id: one.episodes for (_, rule_id), one in known.items()}
+    ended = [Begun(rule_id, at_us, ended=True) for (_, rule_id), one in known.items() for at_us in one.ended_us]
     return _Device(alone, reports, recorded, [*ended, *_changed(connection, key, alone)], span)
-
-
-def _recorded(
-    connection: Connection, key: int, rule_ids: list[str], span: Span
-) -> tuple[dict[str, list[Recorded]], list[Begun]]:
-    """What is on record by rule, and what of it was ended otherwise than by what the device said."""
-    params = {"device_key": key, "rule_ids": rule_ids, "since": moment(span.judged_us)}
-    recorded: dict[str, list[Recorded]] = {}
-    ended = []
-    for row in connection.execute(statement("history.record_of"), params):
-        rule_id, episode, raised_at, cleared_at, clear_reason, ended_at, proof = row[:7]
-        verdict, true_raised_at, true_cleared_at, true_worst, levels, since = row[7:]
-        stands = true_raised_at is not None
-        known = steps([*_levels(levels if verdict == "changed" else ()), *_levels(since)])
-        recorded.setdefault(rule_id, []).append(
-            Recorded(
-                episode,
-                microseconds(true_raised_at if stands else raised_at),
-                _microseconds(true_cleared_at if stands else cleared_at),
-                true_worst or 0,
-                known,
-                is_open=cleared_at is None,
-                stands=stands,
-                row_raised_us=microseconds(raised_at),
-                proof=proof,
-            )
-        )
-        if clear_reason in _BY_HAND:
-            ended.append(Begun(rule_id, microseconds(ended_at), ended=True))
-    return recorded, ended
-
-
-def _levels(stored: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
-    return [(microseconds(datetime.fromisoformat(at)), severity) for at, severity in stored]
-
-
-def _microseconds(at: datetime | None) -> int | None:
-    return microseconds(at) if at is not None else None
 
 
 def _changed(connection: Connection, key: int, alone: Evaluator) -> list[Begun]:
     """Since when each rule is judged as it is now: what was before is not for it to judge."""
-    changed: dict[str, datetime] = {
-        rule_id: since
-        for rule_id, since in connection.execute(statement("history.judged_since"), {"rule_ids": list(alone.levels)})
-        if since is not None
-    }
+    changed = judged_since(connection, list(alone.levels))
     by_baseline = [rule_id for rule_id, level in alone.levels.items() if _by_baseline(level.scoped.rule_for(0))]
     if by_baseline:
         [(since,)] = connection.execute(statement("history.baseline_since"), {"device_key": key}).fetchall()

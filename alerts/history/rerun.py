@@ -239,7 +239,7 @@ class _Run:
             state = level.states.get(_ALONE, NORMAL)
             wanted = _level_of(level, self._severity_at(rule_id, at_us))
             if state.level != wanted:
-                level.put(_ALONE, _at_level(state, wanted))
+                level.put(_ALONE, at_level(state, wanted))
 
     def begin(self, at_us: int) -> None:
         """From here on what it makes of the reports counts."""
@@ -258,7 +258,7 @@ class _Run:
             return
         self._episodes.forget(self._device_key, one.rule_id)
         wanted = _level_of(level, self._severity_at(one.rule_id, one.at_us))
-        level.put(_ALONE, _at_level(level.states.get(_ALONE, NORMAL), wanted))
+        level.put(_ALONE, at_level(level.states.get(_ALONE, NORMAL), wanted))
         self._open_on_record(self._episodes, one.rule_id, one.at_us)
         self._since_us[one.rule_id] = max(self._since_us[one.rule_id], one.at_us)
 
@@ -298,7 +298,7 @@ def _level_of(level: Level, severity: int) -> int:
     return max((i + 1 for i, own in enumerate(severities) if own <= severity), default=1)
 
 
-def _at_level(state: State, level: int) -> State:
+def at_level(state: State, level: int) -> State:
     """The same at another level; what is on its way beyond that goes on."""
     rising = tuple(one if i >= level else None for i, one in enumerate(state.rising))
     falling = tuple(one if i < level else None for i, one in enumerate(state.falling))

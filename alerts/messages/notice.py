@@ -6,23 +6,29 @@ reading; the place keeps its end, which is the corner; severity, danger and act 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from alerts.duty.message import escalation
+from alerts.messages.casework import casework
 from alerts.messages.correction import corrected, correction
 from alerts.messages.places import address_and_name, fitted, joined
+from alerts.messages.together import alike, are_alike, mixed
 from alerts.messages.wording import LONGEST, city, clock, cut, number, plain
 from alerts.record.snapshot import CrewOrder, Snapshot
 from alerts.storm.message import digest, ending, sentence
 from underfoot.alarms import REASON_LABELS, Reason, Severity
+from underfoot.clock import CLOCK
 
 LONGEST_TITLE = 20
 LONGEST_ACT = 24
 """A rule's title and act are to fit in these; a longer one is cut."""
 
 _PLACE_WORTH_HAVING = 16
+_SYMBOL = re.compile(r" [A-Za-z/]+$")
+"""What engineers call it beside its name: 充满度 h/D, 信号强度 RSRP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,15 @@ class Message:
         return self.text + self.link
 
 
-def message(snapshot: Snapshot, link: str) -> Message:
+def message(snapshot: Snapshot, link: str, beside: Sequence[Snapshot] = ()) -> Message:
+    """`beside`: what else the message tells, where it is about several alarms."""
+    if beside:
+        told = (snapshot, *beside)
+        if are_alike(told) and not (snapshot["proof"] or {}).get("summary"):
+            places = [_address_and_name(one) for one in told]
+            worst = max(told, key=lambda one: one["severity"])
+            return Message(alike(told, places, _act(worst), _deadline(worst)), link)
+        return Message(mixed(told, _address_and_name, CLOCK.now()), link)
     summary = (snapshot["proof"] or {}).get("summary")
     match snapshot["notice"]:
         case "raise" | "change" if summary is not None:
@@ -51,6 +65,10 @@ def message(snapshot: Snapshot, link: str) -> Message:
             return Message(correction(snapshot, _address_and_name(snapshot)), link)
         case "escalate":
             return Message(escalation(snapshot, _address_and_name(snapshot)), link)
+        case "case":
+            return Message(casework(snapshot, _address_and_name(snapshot)), link)
+        case "cancel" | "progress":
+            return Message(cut(description(snapshot), LONGEST), link)
 
 
 def city_time(moment: str) -> str:
@@ -62,6 +80,24 @@ def asset_place(snapshot: Snapshot) -> str:
     """Where it is, as long as it takes."""
     address, name = _address_and_name(snapshot)
     return joined(address, name)
+
+
+def deadline(snapshot: Snapshot) -> str:
+    """By when it is to be made safe, by the clock; empty where no crew is told, or no time set."""
+    order = snapshot["crew"]
+    if not order or order["make_safe_min"] is None:
+        return ""
+    received = city(snapshot["raised_received_at"])
+    return clock(received + timedelta(minutes=order["make_safe_min"]), received)
+
+
+def headline(snapshot: Snapshot, beside: Sequence[Snapshot] = ()) -> str:
+    """What it is about in a few words: 井盖打开, 灯具不亮10处, 井盖打开已解除."""
+    told = (snapshot, *beside)
+    if beside and not are_alike(told):
+        return f"告警汇总{len(told)}条"
+    count = f"{len(told)}处" if beside else ""
+    return f"{cut(plain(snapshot['title']), LONGEST_TITLE)}{count}{'已解除' if snapshot['notice'] == 'clear' else ''}"
 
 
 def description(snapshot: Snapshot) -> str:
@@ -88,11 +124,10 @@ def _hazard(snapshot: Snapshot) -> str:
     order = snapshot["crew"]
     title = cut(plain(snapshot["title"]), LONGEST_TITLE)
     head = f"【{Severity(snapshot['severity']).label}】{title}"
-    words = (snapshot["proof"] or {}).get("words", {})
-    act = cut(plain(words.get("act") or order["act"]), LONGEST_ACT) if order else ""
+    act = _act(snapshot)
     tail = "接单▸" if order else "查看▸"
     since = f"{clock(city(snapshot['raised_at']), city(snapshot['raised_received_at']))}起"
-    tool = _tool(order)
+    tool = "" if _watch(snapshot) else _tool(order)
     deadline = _deadline(snapshot)
     reading = _reading(snapshot)
     changed = _what_changed(snapshot) if snapshot["notice"] == "change" else ""
@@ -165,10 +200,24 @@ def _reading(snapshot: Snapshot) -> str:
     if reading := proof.get("words", {}).get("reading"):
         return plain(reading)
     value, field = proof.get("value"), proof.get("field", "")
+    if value is None and snapshot["asset"] is None and snapshot["device"] is None:
+        # A failure of Underfoot itself: of what; the error behind it is for the log.
+        return cut(plain(proof.get("label", "")).partition("：")[0], LONGEST_ACT)
     if value is None or isinstance((proof.get("values") or {}).get(field), bool):
         return ""  # a state says no more than the title does
-    label = plain(proof.get("label", ""))
+    label = _SYMBOL.sub("", plain(proof.get("label", "")))
     return f"{label}{' ' if label[-1:].isascii() else ''}{number(value)}{plain(proof.get('unit', ''))}"
+
+
+def _act(snapshot: Snapshot) -> str:
+    order, words = snapshot["crew"], (snapshot["proof"] or {}).get("words", {})
+    return cut(plain(words.get("act") or _watch(snapshot) or order["act"]), LONGEST_ACT) if order else ""
+
+
+def _watch(snapshot: Snapshot) -> str:
+    """What is done while it is not yet bad."""
+    order = snapshot["crew"]
+    return order.get("watch", "") if order and snapshot["severity"] < Severity.orange else ""
 
 
 def _tool(order: CrewOrder | None) -> str:
@@ -179,11 +228,9 @@ def _tool(order: CrewOrder | None) -> str:
 
 
 def _deadline(snapshot: Snapshot) -> str:
-    order = snapshot["crew"]
-    if not order or order["make_safe_min"] is None:
-        return ""
-    received = city(snapshot["raised_received_at"])
-    return f"{clock(received + timedelta(minutes=order['make_safe_min']), received)}前{cut(plain(order['end']), 12)}"
+    order, by = snapshot["crew"], deadline(snapshot)
+    end = "到场" if _watch(snapshot) else cut(plain(order["end"]), 12) if order else ""
+    return f"{by}前{end}" if by else ""
 
 
 def _address_and_name(snapshot: Snapshot) -> tuple[str, str]:

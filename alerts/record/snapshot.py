@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 if TYPE_CHECKING:
     from alerts.storm.summary import Summary
 
-Notice = Literal["raise", "change", "clear", "correct", "escalate"]
+Notice = Literal["raise", "change", "clear", "correct", "escalate", "cancel", "progress", "case"]
+"""Of these only a platform is told `cancel` and `progress`, an act on a case; and never `case`, which tells crews what
+became of one."""
 
 
 class Words(TypedDict, total=False):
@@ -48,15 +50,42 @@ class ProofShown(TypedDict, total=False):
 
 
 class CrewOrder(TypedDict):
+    """`watch`: the first act while it is blue or yellow, where that is another."""
+
     act: str
+    watch: NotRequired[str]
     tool: str
     end: str
     make_safe_min: int | None
 
 
-class CaseKind(TypedDict):
+class CaseShown(TypedDict):
+    """The case of the alarm, and of an act on it what it was. Its number at the platform, and its events' numbers at
+    ours (`duplicate_of`, `merged_into`, `follows`), only where the act is about them."""
+
+    case_key: int | None
+    again: int
     type: Literal["component", "event"]
     code: str
+    code_scheme: str
+    code_name: str
+    condition_name: str
+    level: int
+    state: str
+    ended_how: str | None
+    arrive_by: str | None
+    repair_by: str | None
+    arrive_kind: NotRequired[str | None]
+    arrive_amount: NotRequired[float | None]
+    repair_kind: NotRequired[str | None]
+    repair_amount: NotRequired[float | None]
+    supervised: NotRequired[bool]
+    rework: NotRequired[int]
+    act: NotRequired[str]
+    note: NotRequired[str]
+    platform_no: NotRequired[str | None]
+    duplicate_of: NotRequired[str | None]
+    merged_into: NotRequired[str | None]
 
 
 class DeviceShown(TypedDict):
@@ -78,9 +107,12 @@ class AssetShown(TypedDict):
 
 
 class AreaShown(TypedDict):
+    """`street`: its name, where the area is one or lies in one."""
+
     code: str
     name: str
     district: str | None
+    street: NotRequired[str | None]
 
 
 class EscalationShown(TypedDict):
@@ -94,6 +126,30 @@ class EscalationShown(TypedDict):
     sink: str
     delivery_key: int | None
     waiting: int
+
+
+class CaseNews(TypedDict):
+    """Of a notice `case`: what became of it, or why a person must look. `state`: where it is; `by`: the time limit that
+    has run out; `note`: what the platform said."""
+
+    what: Literal[
+        "overdue_arrive",
+        "overdue_repair",
+        "rework",
+        "supervised",
+        "closed",
+        "closed_while_open",
+        "not_accepted",
+        "no_false_alarm",
+        "not_on_platform",
+        "goes_on_there",
+        "worse_after_false_alarm",
+    ]
+    state: NotRequired[str]
+    at: str
+    told_at: str
+    by: str | None
+    note: str
 
 
 class PictureShown(TypedDict):
@@ -126,9 +182,10 @@ class Snapshot(TypedDict):
     cleared_at: str | None
     proof: ProofShown | None
     crew: CrewOrder | None
-    case: CaseKind | None
+    case: CaseShown | None
     device: DeviceShown | None
     asset: AssetShown | None
     area: AreaShown | None
     escalation: NotRequired[EscalationShown]
+    news: NotRequired[CaseNews]
     pictures: NotRequired[list[PictureShown]]

@@ -22,6 +22,9 @@ class Seen:
     at: datetime | None = None
 
 
+PLATFORM = "platform:"
+"""Before the sink's name: as whom a city's platform acts."""
+
 UNSEEN = Seen()
 """Every episode begins so."""
 
@@ -34,9 +37,14 @@ class Change:
     after: Seen
 
 
+def by_platform(actor: str | None) -> bool:
+    return actor is not None and actor.startswith(PLATFORM)
+
+
 def acknowledge(seen: Seen, actor: str, at: datetime) -> Change | None:
-    """Somebody has taken notice. Who was first stays on record: again is the same as once."""
-    if seen.human is Human.acknowledged:
+    """Somebody has taken notice. Who was first stays on record: again is the same as once. Only that a person of ours
+    takes the place of the platform, which files a case and sends nobody."""
+    if seen.human is Human.acknowledged and (by_platform(actor) or not by_platform(seen.by)):
         return None
     return Change(Reason.acknowledged, Seen(Human.acknowledged, actor, at))
 

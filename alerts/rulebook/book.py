@@ -7,7 +7,7 @@ then (ingest/load.py says what becomes of what is open).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from alerts.judge.outcome import RuleInForce, Variant
-from alerts.rules import Rule, RuleError, RuleProblem, SystemRule, parse_rule, shipped_pack
+from alerts.rules import FilingRule, Rule, RuleError, RuleProblem, SystemRule, parse_rule, shipped_pack
 from alerts.rules.override import CITY, Override, Scope, overridden, parse_override
 from underfoot.alarms import Reason
 from underfoot.audit.log import enter
@@ -63,13 +63,15 @@ def named(rule_id: str, scope: Scope) -> str:
 # reading ------------------------------------------------------------------------------------------------------------
 
 
-def rules_in_force(connection: Connection) -> list[RuleInForce]:
-    """Every rule that is not withdrawn, with its variants. What this version of Underfoot can't read, since another
-    has put it in force, is left out and told of: refusing to start would stop every rule."""
+def rules_in_force(connection: Connection, kinds: Collection[str] | None = None) -> list[RuleInForce]:
+    """Every rule (of these kinds) that is not withdrawn, with its variants. What this version of Underfoot can't read,
+    since another has put it in force, is left out and told of: refusing to start would stop every rule."""
     rules: dict[str, tuple[Rule, int]] = {}
     variants: dict[str, list[Variant]] = {}
     for rule_id, scope, version, body, *_ in connection.execute(statement("rules.in_force")):
         try:
+            if kinds is not None and scope == str(CITY) and body.get("kind") not in kinds:
+                continue
             if scope == str(CITY):
                 rules[rule_id] = parse_rule(body), version
             elif rule_id in rules:
@@ -320,7 +322,8 @@ def _same(body: dict[str, Any], rule: Rule) -> bool:
 
 def _refuse_misfit(known: Iterable[Version], rule: Rule) -> None:
     """A rule that its overrides no longer fit, or that there may be one of and is another, is not taken."""
-    problems: list[RuleProblem] = []
+    known = list(known)
+    problems: list[RuleProblem] = _without_filing(known, rule)
     for other in known:
         rule_id, scope, body = other.rule_id, other.scope, other.body
         if rule_id == rule.rule_id and scope == CITY:
@@ -343,6 +346,19 @@ def _refuse_misfit(known: Iterable[Version], rule: Rule) -> None:
             problems.append(_second(rule.kind, body["family"], rule_id))
     if problems:
         raise RuleError(rule.rule_id, *problems)
+
+
+def _without_filing(known: Iterable[Version], rule: Rule) -> list[RuleProblem]:
+    """A rule whose alarms are to be filed by a 立案条件 that there is not."""
+    case = getattr(rule, "case", None)
+    if case is None or case.filing is None:
+        return []
+    there = {one.rule_id for one in known if one.body.get("kind") == "filing"}
+    there |= {shipped.rule_id for shipped in shipped_pack() if isinstance(shipped, FilingRule)}
+    if case.filing in there:
+        return []
+    why = f"there is no such 立案条件 in force; there are {', '.join(sorted(there))}"
+    return [RuleProblem(("case", "filing"), case.filing, why)]
 
 
 def _write(

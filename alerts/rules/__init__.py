@@ -16,8 +16,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 from alerts.rules.blockage import BlockageRule
 from alerts.rules.composite import CompositeRule
 from alerts.rules.conditioned import ConditionedRule
+from alerts.rules.doubt import DoubtRule
 from alerts.rules.duty import EscalationRule, HealthRule, WorkingTimeRule
 from alerts.rules.errors import FieldError, RuleError, RuleProblem, problems_of
+from alerts.rules.filing import CodesRule, FilingRule
 from alerts.rules.gateway_outage import GatewayOutageRule
 from alerts.rules.judged import JudgedRule
 from alerts.rules.level import LevelRule
@@ -37,25 +39,30 @@ CityRule = (
     | ConditionedRule
     | CompositeRule
     | StuckRule
+    | DoubtRule
     | GatewayOutageRule
     | BlockageRule
     | OverloadRule
     | StormRule
 )
 DutyRule = EscalationRule | WorkingTimeRule | HealthRule
-Rule = SingleDeviceRule | CityRule | DutyRule | SystemRule
+CaseRule = FilingRule | CodesRule
+Rule = SingleDeviceRule | CityRule | DutyRule | CaseRule | SystemRule
 _RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="kind")])
 
 __all__ = [
     "AnyRule",
     "BlockageRule",
     "CaseCode",
+    "CodesRule",
     "CompositeRule",
     "ConditionedRule",
     "Crew",
+    "DoubtRule",
     "EscalationRule",
     "FamilyRule",
     "FieldError",
+    "FilingRule",
     "ForecastRule",
     "GatewayOutageRule",
     "Grouped",

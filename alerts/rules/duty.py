@@ -10,8 +10,12 @@ from pydantic import Field, PlainSerializer, model_validator
 
 from alerts.rules.errors import FieldError
 from alerts.rules.parts import AnyRule, ScopeKind, SeverityName, Strict
+from underfoot.alarms import Severity
 
 Minutes = Annotated[float, Field(ge=0, le=10_080)]
+AGAIN_MIN: dict[SeverityName, float] = {"red": 15, "orange": 60, "yellow": 240}
+"""Also of a rule that was written before it could say so: what nobody has answered is not left at that."""
+
 Clock = Annotated[time, PlainSerializer(lambda value: f"{value:%H:%M}", return_type=str)]
 
 
@@ -25,9 +29,18 @@ class EscalationRule(AnyRule):
     after_min: dict[SeverityName, Annotated[tuple[Minutes, ...], Field(max_length=9)]] = Field(
         description="Without acknowledgement for so many minutes: level 1, 2, … is told. A severity left out: nobody"
     )
+    again_min: dict[SeverityName, Annotated[float, Field(ge=1, le=10_080)]] = Field(
+        default_factory=lambda: dict(AGAIN_MIN),
+        description="After the last level, until somebody acknowledges: it is told again every so many minutes. Left"
+        " out: never",
+    )
     no_receipt_min: dict[SeverityName, Minutes] = Field(
         default_factory=dict,
         description="A delivery not taken for so many minutes: level 1 is told to telephone. Left out: nobody",
+    )
+    no_callback_min: dict[SeverityName, Minutes] = Field(
+        default_factory=dict,
+        description="A case taken by a platform that calls back, and not a word of it for so many minutes: the same",
     )
 
     @model_validator(mode="after")
@@ -39,6 +52,9 @@ class EscalationRule(AnyRule):
 
     def after(self, severity: SeverityName) -> tuple[timedelta, ...]:
         return tuple(timedelta(minutes=minutes) for minutes in self.after_min.get(severity, ()))
+
+    def again(self) -> dict[Severity, timedelta]:
+        return {Severity[name]: timedelta(minutes=minutes) for name, minutes in self.again_min.items()}
 
 
 class WorkingTimeRule(AnyRule):

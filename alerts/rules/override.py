@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from alerts.duty.calendar import TimeKind
 from alerts.rules import Rule, RuleError, RuleId, RuleProblem, SeverityName, parse_rule, problems_of
 from alerts.rules.parts import ScopeKind
 from underfoot.alarms import Severity
@@ -155,7 +156,8 @@ def numbers_of(kind: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _only_numbers(annotation: Any) -> bool:
-    if annotation in (int, float) or annotation == SeverityName:
+    # A kind of time is the unit of a limit, and is what it is only together with its number.
+    if annotation in (int, float, TimeKind) or annotation == SeverityName:
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return all(_only_numbers(field.annotation) for field in annotation.model_fields.values())
@@ -185,7 +187,10 @@ def earliness(rule: Rule) -> tuple[float, ...]:
         if isinstance(value, tuple | list):
             key += _of_levels(value, sign)
         elif isinstance(value, dict):
-            key += _by_severity(value)
+            sign_of = -1.0 if name in _MORE_IS_EARLIER else 1.0
+            key += [sign_of * wait if wait < inf else inf for wait in _by_severity(value)]
+        elif name == "from_severity":
+            key.append(float(Severity[value]))
         elif name in _SEVERITIES:
             key.append(-float(Severity[value]))
         else:
@@ -199,12 +204,17 @@ def _by_severity(waits: Mapping[str, Any]) -> Iterator[float]:
     for severity in sorted(Severity, reverse=True):
         given = waits.get(severity.name, ())
         listed = given if isinstance(given, tuple | list) else (given,)
-        yield from (float(wait) for wait in listed)
+        yield from (_hours(**wait) if isinstance(wait, dict) else float(wait) for wait in listed)
         yield inf
 
 
+def _hours(kind: TimeKind, amount: float) -> float:
+    """About how long a time limit is, to tell the shorter of two."""
+    return amount * {"urgent_hour": 1.0, "work_hour": 4.2, "work_day": 33.6, "natural_day": 24.0}[kind]
+
+
 _SEVERITIES = ("severity", "of_at_least")
-_MORE_IS_EARLIER = frozenset({"rated", "still_below", "within_m", "max_age_s"})
+_MORE_IS_EARLIER = frozenset({"rated", "still_below", "within_m", "max_age_s", "level"})
 
 
 def _levels_and_severity_first(name: str) -> tuple[bool, bool, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from alerts.rules.errors import FieldError
 from underfoot.alarms import Severity
 
 RuleId = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")]
@@ -42,16 +43,29 @@ class Crew(Strict):
     """What a crew is told to do, in Chinese: the first act, the tool, how it ends, and by when (minutes) it is safe."""
 
     act: str
+    watch: str = Field(
+        "", description="The first act while it is blue or yellow, if that is another: nothing is closed yet"
+    )
     tool: str = ""
     end: str = "处置完毕"
     make_safe_min: int | None = Field(None, ge=1)
 
 
 class CaseCode(Strict):
-    """What the alarm is on the 一网统管 platform. `asset`: the class code of the asset it is about."""
+    """What the alarm is on the 一网统管 platform: what a 立案条件 says (`filing`); or a type and a code, and the rest
+    as `filing.other` says. Code `asset`: the class code of the asset it is about."""
 
-    type: Literal["component", "event"]
-    code: str = Field(pattern=r"^([0-9]{4}|asset)$")
+    filing: Annotated[RuleId, Field(pattern=r"^filing\.")] | None = None
+    type: Literal["component", "event"] | None = None
+    code: Annotated[str, Field(pattern=r"^([0-9]{4,6}|asset)$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if self.filing is None and (self.type is None or self.code is None):
+            raise FieldError("case", "a filing, or a type and a code, is needed")
+        if self.filing is not None and (self.type is not None or self.code is not None):
+            raise FieldError("case", f"{self.filing} says the type and the code: either that or these")
+        return self
 
 
 ScopeKind = Literal["city", "area", "tag", "device"]

@@ -6,7 +6,7 @@ Values are the worst of each member's stored reports; where retention has delete
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from statistics import median
@@ -99,13 +99,17 @@ class StormReport(BaseModel):
     members: list[ReportedMember] = Field(description="The worst first")
 
 
-def report_of(connection: Connection, incident_key: int, *, now: datetime) -> StormReport:
-    """`now`: until when the readings of what is still open count."""
+def report_of(
+    connection: Connection, incident_key: int, *, now: datetime, only: Container[int] | None = None
+) -> StormReport:
+    """`now`: until when the readings of what is still open count. `only`: as if it had had these alarms alone."""
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(statement("storm.incident"), {"incident_key": incident_key}).fetchone()
         if found is None:
             raise NoSuchIncidentError(f"incident_key = {incident_key}: there is no such incident")
         rows = cursor.execute(statement("storm.reported_members"), {"incident_key": incident_key}).fetchall()
+    if only is not None:
+        rows = [row for row in rows if row["alarm_key"] in only]
     peaks = _peaks(connection, rows, now)
     [(flood_peak,)] = connection.execute(
         statement("storm.flood_peak"),

@@ -84,10 +84,17 @@ def members_of(connection: Connection, incident_key: int, *, ever: bool = False)
 
 
 def summary_of(
-    connection: Connection, incident: About, members: Sequence[Member], rule: StormRule, now: datetime
+    connection: Connection,
+    incident: About,
+    members: Sequence[Member],
+    rule: StormRule,
+    now: datetime,
+    *,
+    only: Sequence[int] | None = None,
 ) -> Summary:
-    """The incident with these members."""
-    timeline = connection.execute(statement("storm.timeline"), {"incident_key": incident.incident_key}).fetchall()
+    """The incident with these members; `only`: as if it had these alarms alone, for who may see no others."""
+    params = {"incident_key": incident.incident_key, "only": None if only is None else list(only)}
+    timeline = connection.execute(statement("storm.timeline"), params).fetchall()
     readings = _readings(connection, members)
     for member in (look.worst(members, readings), look.deepest(members, readings)):
         if member is not None and member.alarm_key in readings:

@@ -6,8 +6,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from alerts.cases.states import CaseState
 from alerts.deliver.verdict import VERDICT_LABELS, Verdict
+from alerts.record.snapshot import Notice
 from alerts.regions.suppression import NONE
+from api.models.cases import CaseRef
 from api.models.ledger import AreaRef, AssetRef
 from api.models.regions import Comment, Corrected, Suppressing, state_label
 from api.parameters import Instant, Page
@@ -129,11 +132,17 @@ class Why(BaseModel):
     )
 
 
+def _label(row: Row, name: str) -> str:
+    return CaseState(row[name]).label if row["region"] == "case" else state_label(row[name])
+
+
 class Transition(BaseModel):
     """One immutable line of an episode's record."""
 
     transition_no: int = Field(examples=[1])
-    region: Literal["condition", "human", "suppression"]
+    region: Literal["condition", "human", "suppression", "case"] = Field(
+        description="case: an act on its case of which the platform was told", examples=["condition"]
+    )
     from_state: str = Field(examples=["normal"])
     from_label: str = Field(examples=["正常"])
     to_state: str = Field(examples=["active"])
@@ -152,8 +161,8 @@ class Transition(BaseModel):
         return cls.model_validate(
             row
             | {
-                "from_label": state_label(row["from_state"]),
-                "to_label": state_label(row["to_state"]),
+                "from_label": _label(row, "from_state"),
+                "to_label": _label(row, "to_state"),
                 "reason_label": reason_label(row["reason"]),
             }
         )
@@ -167,7 +176,7 @@ class Delivery(BaseModel):
     channel: str = Field(examples=["platform"])
     audience: Literal["platform", "crew", "duty"] = Field(examples=["crew"])
     transition_no: int = Field(examples=[1])
-    notice: Literal["raise", "change", "clear", "correct", "escalate"] = Field(examples=["raise"])
+    notice: Notice = Field(examples=["raise"])
     severity: int = Field(examples=[4])
     state: Literal["owed", "delivered", "dead", "dropped"] = Field(examples=["delivered"])
     state_label: str = Field(examples=["已送达"])
@@ -180,6 +189,11 @@ class Delivery(BaseModel):
     last_error: str | None = Field(examples=[None])
     receipt: dict[str, Any] | None = Field(
         description="What the sink answered", examples=[{"platform_no": "A-2026-000123"}]
+    )
+    told_with: int | None = Field(
+        None,
+        description="Told in one message with other alarms: the delivery by whose link it went; null: by itself",
+        examples=[None],
     )
 
     @classmethod
@@ -196,6 +210,7 @@ class Delivery(BaseModel):
 
 class AlarmDetail(Alarm):
     why: Why
+    case: CaseRef | None = Field(description="What the city's platform has of it; null: it is no case")
     transitions: list[Transition] = Field(description="Newest first, 1000 at most")
     told: list[Delivery] = Field(description="Newest first, 1000 at most")
     said: list[Comment] = Field(description="Comments, newest first, 1000 at most")

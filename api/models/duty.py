@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.duty.calendar import Day, DayKind
 from alerts.duty.roster import Gap, OnDuty, masked
+from api.masking import name_for
 from api.parameters import AreaCode, Instant, Reasoning
+from api.roles import Role
 
 
 class DayShown(BaseModel):
@@ -25,7 +27,7 @@ class DayShown(BaseModel):
 
 
 class PersonOnDuty(BaseModel):
-    name: str = Field(examples=["王建国"])
+    name: str = Field(description="Masked for roles that need not see it (docs/people.md)", examples=["王建国"])
     phone: str | None = Field(description="Masked (GB/T 35273)", examples=["138****0001"])
     role: str = Field(examples=["值班长"])
     unit: str = Field(examples=["市排水管理所"])
@@ -38,10 +40,10 @@ class PersonOnDuty(BaseModel):
     can_be_told: bool = Field(description="There is a sink in use by which to tell")
 
     @classmethod
-    def of(cls, one: OnDuty, *, can_be_told: bool) -> Self:
+    def of(cls, one: OnDuty, role: Role, *, can_be_told: bool) -> Self:
         person = one.person
         return cls(
-            name=person.name,
+            name=name_for(role, person.name),
             phone=masked(person.phone),
             role=person.role,
             unit=person.unit,
@@ -50,7 +52,7 @@ class PersonOnDuty(BaseModel):
             begins=one.begins,
             ends=one.ends,
             areas=list(one.areas),
-            instead_of=one.instead_of,
+            instead_of=None if one.instead_of is None else name_for(role, one.instead_of),
             can_be_told=can_be_told,
         )
 

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api.access import GuardedRoute
+from api.callers import Caller
 from api.dependencies import Configured, Pool, WhoCalls
 from api.human import UNREASONED, CloseRefusedError, act, close, confirm, find_episode
-from api.keys import Caller
 from api.models.actions import (
     Acknowledgement,
     Act,
@@ -137,7 +137,7 @@ def _done(pool: Pool, caller: Caller, settings: Settings, episode_key: int, acti
     """Do it, and answer the alarm as it is then."""
     with pool.connection() as connection:
         acted = act(connection, [episode_key], Act(action=action, **given), caller, settings)
-        row = find_episode(connection, episode_key)
+        row = find_episode(connection, episode_key, caller.scope)
     if row is None:
         raise _no_alarm(episode_key)
     if acted.failed.get(episode_key) == UNREASONED:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.access import GuardedRoute
 from api.cursors import issue, redeem
-from api.dependencies import Pool, areas_within
+from api.dependencies import Pool, WhoCalls, places
 from api.models.ledger import Area, AreaDetail, AreaNode, AreaPage, AreaTree, Level
 from api.parameters import AreaCode, Paged, Question
 from api.problems import Problem, invalid, not_found
@@ -32,27 +32,38 @@ class TreeQuestion(Question):
 
 
 @router.get("", summary="List areas, by code")
-def list_areas(pool: Pool, filters: Annotated[AreaFilters, Query()]) -> AreaPage:
+def list_areas(pool: Pool, caller: WhoCalls, filters: Annotated[AreaFilters, Query()]) -> AreaPage:
     """Areas in the order of their codes."""
     after = redeem(filters, "areas", filters.cursor, (str,))[0] if filters.cursor else ""
     with pool.connection() as connection:
         rows = fetch_all(
             connection,
             "api_areas.list_areas",
-            {"after": after, "level": filters.level, "parent": filters.parent, "limit": filters.limit + 1},
+            {
+                "after": after,
+                "level": filters.level,
+                "parent": filters.parent,
+                "areas": caller.scope.params()["areas"],
+                "limit": filters.limit + 1,
+            },
         )
     rows, following = one_page(rows, filters.limit, lambda row: issue(filters, "areas", (row["code"],)))
     return AreaPage(items=[Area.model_validate(row) for row in rows], next=following)
 
 
 @router.get("/tree", summary="The tree of areas")
-def tree(pool: Pool, question: Annotated[TreeQuestion, Query()]) -> AreaTree:
+def tree(pool: Pool, caller: WhoCalls, question: Annotated[TreeQuestion, Query()]) -> AreaTree:
     """Areas with what lies in them, as deep as asked."""
     with pool.connection() as connection:
         rows = fetch_all(
             connection,
             "api_areas.tree",
-            {"root": question.area, "depth": question.depth, "limit": _TREE_AT_MOST + 1},
+            {
+                "root": question.area,
+                "areas": caller.scope.params()["areas"],
+                "depth": question.depth,
+                "limit": _TREE_AT_MOST + 1,
+            },
         )
     if question.area is not None and not rows:
         raise invalid("area", question.area, "no area has this code; see /api/v1/areas")
@@ -73,13 +84,12 @@ def tree(pool: Pool, question: Annotated[TreeQuestion, Query()]) -> AreaTree:
 
 @router.get("/{code}", summary="One area, where it lies and what is in it")
 def get_area(
-    pool: Pool, code: Annotated[AreaCode, Path(description="行政区划代码", examples=["410502"])]
+    pool: Pool, caller: WhoCalls, code: Annotated[AreaCode, Path(description="行政区划代码", examples=["410502"])]
 ) -> AreaDetail:
     """An area with the line of areas above it and how much stands in it and below."""
     with pool.connection() as connection:
         line = [Area.model_validate(row) for row in fetch_all(connection, "api_areas.ancestors", {"code": code})]
-        if not line:
+        if not line or not caller.scope.holds_area(code):
             raise not_found(f"area {code!r}")
-        codes = areas_within(connection, code)
-        figures = fetch_one(connection, "api_areas.figures", {"codes": codes})
+        figures = fetch_one(connection, "api_areas.figures", places(connection, caller.scope, code))
     return AreaDetail.model_validate({**line[0].model_dump(), **(figures or {}), "line": line[::-1]})

@@ -15,7 +15,7 @@ from alerts.judge.outcome import RuleInForce
 from alerts.rulebook.book import rules_in_force
 from alerts.rules import RuleError, parse_rule
 from api.access import GuardedRoute
-from api.dependencies import Pool, areas_within, device_key_of
+from api.dependencies import Pool, WhoCalls, device_key_of, places
 from api.models.rules import field_errors
 from api.parameters import AreaCode, DeviceId, Instant, RuleId, rfc3339
 from api.problems import Problem, invalid, not_found
@@ -53,17 +53,15 @@ class BacktestWanted(BaseModel):
 
 
 @router.post("", summary="Try a rule on stored reports")
-def try_rule(pool: Pool, rule_id: _RuleIdPath, wanted: BacktestWanted) -> Backtest:
+def try_rule(pool: Pool, caller: WhoCalls, rule_id: _RuleIdPath, wanted: BacktestWanted) -> Backtest:
     """The alarms it would have raised, how many notices that is a day, and how that agrees with what was found real or
     false. Answered when it is done: for a whole city's month, `underfoot rules backtest` has no limit."""
     with pool.connection() as connection:
         in_force, version = _rule(connection, rule_id, wanted.rule)
-        device_key_of(connection, wanted.device)
-        areas = areas_within(connection, wanted.area)
+        device_key_of(connection, caller.scope, wanted.device)
+        within = {name: _tuple(of) for name, of in places(connection, caller.scope, wanted.area).items()}
         try:
-            trial = Trial(
-                in_force, version, wanted.from_, wanted.to, tuple(areas) if areas is not None else None, wanted.device
-            )
+            trial = Trial(in_force, version, wanted.from_, wanted.to, device_id=wanted.device, **within)
             fleet = fleet_of(connection, trial)
             expected = expected_reports(fleet, trial)
             if expected > MOST_REPORTS:
@@ -74,6 +72,10 @@ def try_rule(pool: Pool, rule_id: _RuleIdPath, wanted: BacktestWanted) -> Backte
             return backtest(connection, trial, fleet).cut(_EPISODES_AT_MOST)
         except BacktestError as error:
             raise Problem("conflict", str(error)) from None
+
+
+def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _rule(connection: Connection, rule_id: str, body: dict[str, Any] | None) -> tuple[RuleInForce, int | None]:

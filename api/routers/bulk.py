@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Self
 
 import psycopg
@@ -11,9 +12,10 @@ from pydantic import Field, model_validator
 
 from api.access import GuardedRoute
 from api.alarm_filters import AlarmSelection
+from api.callers import Caller
+from api.deadlock import again_after_deadlock
 from api.dependencies import Configured, Pool, WhoCalls
-from api.human import Acted, act, until_when
-from api.keys import Caller
+from api.human import act, until_when
 from api.models.actions import Act, BulkAnswer, Failed
 from api.parameters import BigKey
 from api.problems import Problem, invalid
@@ -28,7 +30,6 @@ router = APIRouter(prefix=f"{V1}/alarms/bulk", tags=["alarms"], route_class=Guar
 
 _CHUNK = 200
 """So long the engine waits for these alarms at most, and so much is lost where it and we wait for each other."""
-_TRIES = 3
 
 
 class BulkWanted(Act):
@@ -58,7 +59,7 @@ class BulkWanted(Act):
 def act_on_alarms(pool: Pool, caller: WhoCalls, settings: Configured, body: BulkWanted) -> BulkAnswer:
     """Each alarm is changed, or was as wanted already, or failed and is named with why: one that fails stops no other.
     What is done is audited alarm by alarm. Again is the same as once, but for comments."""
-    keys = _meant(pool, body, settings.bulk_most)
+    keys = _meant(pool, body, caller, settings.bulk_most)
     if body.expected is not None and body.expected != len(keys):
         raise Problem("conflict", f"expected = {body.expected}, but they are {len(keys)}: nothing was done.")
     answer = BulkAnswer(action=body.action, dry_run=body.dry_run, matched=len(keys), changed=0, unchanged=0, failed=[])
@@ -67,7 +68,9 @@ def act_on_alarms(pool: Pool, caller: WhoCalls, settings: Configured, body: Bulk
     wanted = _fixed(body, settings)
     for first in range(0, len(keys), _CHUNK):
         try:
-            acted = _act(pool, keys[first : first + _CHUNK], wanted, caller, settings)
+            chunk = keys[first : first + _CHUNK]
+            doing = partial(act, episode_keys=chunk, wanted=wanted, caller=caller, settings=settings)
+            acted = again_after_deadlock(pool, f"bulk {wanted.action}", doing)
         except psycopg.Error as error:
             if first == 0:
                 raise
@@ -81,18 +84,6 @@ def act_on_alarms(pool: Pool, caller: WhoCalls, settings: Configured, body: Bulk
     return answer
 
 
-def _act(pool: Pool, keys: list[int], wanted: Act, caller: Caller, settings: Settings) -> Acted:
-    """One chunk, one transaction; again where the database resolved a deadlock with the engine at our cost."""
-    for _ in range(_TRIES - 1):
-        try:
-            with pool.connection() as connection:
-                return act(connection, keys, wanted, caller, settings)
-        except psycopg.errors.DeadlockDetected as error:
-            log.warning("bulk %s: again, since: %s", wanted.action, error)
-    with pool.connection() as connection:
-        return act(connection, keys, wanted, caller, settings)
-
-
 def _fixed(body: BulkWanted, settings: Settings) -> Act:
     """The action alone; a shelf ends at one time for all of them."""
     given = body.model_dump(include=set(Act.model_fields))
@@ -101,11 +92,11 @@ def _fixed(body: BulkWanted, settings: Settings) -> Act:
     return Act(**given)
 
 
-def _meant(pool: Pool, body: BulkWanted, most: int) -> list[int]:
+def _meant(pool: Pool, body: BulkWanted, caller: Caller, most: int) -> list[int]:
     keys = sorted(set(body.episode_keys or ()))
     if body.filter is not None:
         with pool.connection() as connection:
-            params = body.filter.params(connection) | {"limit": most + 1}
+            params = body.filter.params(connection, caller.scope) | {"limit": most + 1}
             keys = sorted(row["episode_key"] for row in fetch_all(connection, "api_alarms.list_alarms", params))
     if len(keys) > most:
         name, value = ("filter", f"more than {most} alarms") if body.filter is not None else ("episode_keys", len(keys))

@@ -11,12 +11,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access import GuardedRoute
+from api.callers import Caller
 from api.cursors import issue as issue_cursor
 from api.cursors import redeem
 from api.dependencies import Pool, WhoCalls
 from api.parameters import BigKey, Instant, Page, Paged, Text
 from api.problems import Problem
-from api.roles import V1
+from api.roles import V1, Role
 from underfoot.identity import credentials
 from underfoot.identity.accounts import Duty
 from underfoot.identity.credentials import OVERLAP, CredentialError, Issued, UnknownAccountError
@@ -122,8 +123,10 @@ class RevokeQuestion(BaseModel):
 
 
 @router.get("", summary="List credentials")
-def list_credentials(pool: Pool, filters: Annotated[CredentialFilters, Query()]) -> CredentialPage:
+def list_credentials(pool: Pool, caller: WhoCalls, filters: Annotated[CredentialFilters, Query()]) -> CredentialPage:
     """In the order of their issue, revoked and expired ones among them; never a secret."""
+    if filters.kind is not None:
+        _may(caller, filters.kind)
     after = redeem(filters, "credentials", filters.cursor, (int,))[0] if filters.cursor else 0
     with pool.connection() as connection:
         found = credentials.listed(
@@ -139,6 +142,7 @@ def list_credentials(pool: Pool, filters: Annotated[CredentialFilters, Query()])
 @router.post("", summary="Issue first secrets", status_code=201)
 def issue_credentials(pool: Pool, caller: WhoCalls, wanted: CredentialsWanted) -> NewCredentials:
     """The answer shows the secrets once; only their hashes are kept."""
+    _may(caller, wanted.kind)
 
     def work(connection: Connection) -> list[Issued]:
         if wanted.kind in ("vendor", "service"):
@@ -162,6 +166,7 @@ def issue_credentials(pool: Pool, caller: WhoCalls, wanted: CredentialsWanted) -
 @router.post("/rotate", summary="Issue new secrets beside the old ones", status_code=201)
 def rotate_credentials(pool: Pool, caller: WhoCalls, wanted: RotationWanted) -> NewCredentials:
     """The new secret has the account's other user name; the old one is good for a while more."""
+    _may(caller, wanted.kind)
 
     def work(connection: Connection) -> list[Issued]:
         return credentials.rotate(
@@ -185,12 +190,19 @@ def revoke_credentials(
     question: Annotated[RevokeQuestion, Query()],
 ) -> list[CredentialShown]:
     """Brokers refuse them, and cut off who uses them, within 10 seconds. Again is the same as once."""
+    _may(caller, kind)
     try:
         with pool.connection() as connection:
             revoked = credentials.revoke(connection, kind, name, caller.name, credential_key=question.credential)
     except UnknownAccountError as error:
         raise Problem("not-found", f"{error}.") from None
     return [_shown(each) for each in revoked]
+
+
+def _may(caller: Caller, kind: Kind) -> None:
+    """Services are ours: whoever integrates devices has nothing to do with them."""
+    if caller.role is Role.integrator and kind == "service":
+        raise Problem("role-too-low", "Accounts of services need the role administrator.")
 
 
 def _new(pool: Pool, work: Callable[[Connection], list[Issued]]) -> NewCredentials:

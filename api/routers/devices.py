@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.access import GuardedRoute
 from api.cursors import issue, redeem
-from api.dependencies import Pool, areas_within
+from api.dependencies import Pool, WhoCalls, places
 from api.models.ledger import Device, DeviceDetail, DevicePage
 from api.parameters import AreaCode, DeviceIdPath, FamilyName, IntKey, Paged, ShardName, Text
 from api.problems import not_found
@@ -19,7 +19,7 @@ from api.rows import fetch_all, fetch_one, one_page
 router = APIRouter(prefix=f"{V1}/devices", tags=["devices"], route_class=GuardedRoute)
 
 _NO_FILTER: dict[str, object] = dict.fromkeys(
-    ("device_id", "areas", "family", "status", "shard", "vendor", "asset_key")
+    ("device_id", "areas", "units", "family", "status", "shard", "vendor", "asset_key")
 )
 
 
@@ -33,12 +33,12 @@ class DeviceFilters(Paged):
 
 
 @router.get("", summary="List devices")
-def list_devices(pool: Pool, filters: Annotated[DeviceFilters, Query()]) -> DevicePage:
+def list_devices(pool: Pool, caller: WhoCalls, filters: Annotated[DeviceFilters, Query()]) -> DevicePage:
     """Devices in the order in which they were entered, each with when it was last heard."""
     after = redeem(filters, "devices", filters.cursor, (int,))[0] if filters.cursor else 0
     with pool.connection() as connection:
         asked = {
-            "areas": areas_within(connection, filters.area),
+            **places(connection, caller.scope, filters.area),
             "asset_key": filters.asset,
             **filters.model_dump(include={"family", "status", "vendor", "shard"}),
         }
@@ -50,12 +50,11 @@ def list_devices(pool: Pool, filters: Annotated[DeviceFilters, Query()]) -> Devi
 
 
 @router.get("/{device_id}", summary="One device and its latest values")
-def get_device(pool: Pool, device_id: DeviceIdPath) -> DeviceDetail:
+def get_device(pool: Pool, caller: WhoCalls, device_id: DeviceIdPath) -> DeviceDetail:
     """A device with the values of its newest report: each with unit and Chinese label."""
     with pool.connection() as connection:
-        row = fetch_one(
-            connection, "api_devices.list_devices", {**_NO_FILTER, "device_id": device_id, "after": 0, "limit": 1}
-        )
+        asked = {**_NO_FILTER, **caller.scope.params(), "device_id": device_id, "after": 0, "limit": 1}
+        row = fetch_one(connection, "api_devices.list_devices", asked)
     if row is None:
         raise not_found(f"device {device_id!r}")
     return DeviceDetail.of(row)

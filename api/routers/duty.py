@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from alerts.duty import store
 from alerts.duty.calendar import TimeKind, deadline
 from alerts.duty.files import CalendarFile, DutyError
 from alerts.duty.handover import Handover, HandoverError, Window, handover, window_of
-from alerts.duty.roster import Absence, Plan, Roster, Swap, discreet, everybody, gaps
+from alerts.duty.roster import Absence, OnDuty, Plan, Roster, Swap, everybody, gaps
+from alerts.duty.roster import discreet as with_masked_phones
 from api.access import GuardedRoute
-from api.dependencies import Pool, WhoCalls
+from api.callers import Caller
+from api.dependencies import Pool, WhoCalls, places
+from api.masking import discreet
 from api.models.duty import (
     CalendarWritten,
     CalendarYear,
@@ -30,11 +34,14 @@ from api.models.duty import (
 from api.parameters import CITY_ZONE, AreaCode, Instant, Question, Span, Text
 from api.problems import Problem, invalid, not_found
 from api.roles import V1
+from api.scope import Scope
 from underfoot.clock import CLOCK
+from underfoot.storage.connect import Connection
 
 router = APIRouter(prefix=f"{V1}/duty", tags=["duty"], route_class=GuardedRoute)
 
 _LOOK_AHEAD = timedelta(days=7)
+Line = TypeVar("Line", bound=BaseModel)
 
 Year = Annotated[int, Path(ge=1970, le=2199, description="The year", examples=[2026])]
 
@@ -58,17 +65,20 @@ class HandoverQuestion(Span):
 
 
 @router.get("/now", summary="Who is on duty")
-def on_duty_now(pool: Pool, question: Annotated[At, Query()]) -> DutyNow:
+def on_duty_now(pool: Pool, caller: WhoCalls, question: Annotated[At, Query()]) -> DutyNow:
     """Everybody on duty at every level, and where nobody will be in the next days."""
-    at = question.at or CLOCK.now()
+    at, scope = question.at or CLOCK.now(), caller.scope
+    whole = scope.is_whole
     with pool.connection() as connection:
         roster, sinks = store.load_roster(connection), store.duty_sinks(connection)
     today = at.astimezone(CITY_ZONE).date()
+    present = [one for one in everybody(roster, at) if whole or _concerns(one, scope)]
+    empty = [gap for gap in gaps(roster, at, at + _LOOK_AHEAD) if whole or _holds(gap.area, scope)]
     return DutyNow(
         at=at,
         day=DayShown.of(roster.calendar.day(today)),
-        people=[PersonOnDuty.of(one, can_be_told=one.person.sink in sinks) for one in everybody(roster, at)],
-        gaps=[GapShown.of(gap) for gap in gaps(roster, at, at + _LOOK_AHEAD)],
+        people=[PersonOnDuty.of(one, caller.role, can_be_told=one.person.sink in sinks) for one in present],
+        gaps=[GapShown.of(gap) for gap in empty],
         escalates=bool(roster.plan.assignments),
         warning=roster.calendar.warning(today.year, (today + _LOOK_AHEAD).year),
     )
@@ -78,7 +88,7 @@ def on_duty_now(pool: Pool, question: Annotated[At, Query()]) -> DutyNow:
 def get_roster(pool: Pool) -> Plan:
     """The roster whole, as it can be written again: a masked phone number there means as it is known."""
     with pool.connection() as connection:
-        return discreet(store.load_plan(connection))
+        return with_masked_phones(store.load_plan(connection))
 
 
 @router.put("/roster", summary="Write the roster anew")
@@ -115,13 +125,17 @@ def post_swap(pool: Pool, caller: WhoCalls, body: Swap) -> Swap:
 
 
 @router.get("/handover", summary="What a shift leaves the next one")
-def get_handover(pool: Pool, question: Annotated[HandoverQuestion, Query()]) -> Handover:
+def get_handover(pool: Pool, caller: WhoCalls, question: Annotated[HandoverQuestion, Query()]) -> Handover:
     """交接班: raised, closed, open, what nobody has answered, shelved, out of service, incidents, sinks, notes."""
     now = CLOCK.now()
+    if caller.scope.units is not None:
+        raise Problem("scope-too-narrow", "A shift hands over whole areas; yours is bound to maintenance units.")
     with pool.connection() as connection:
         roster = store.load_roster(connection)
         try:
-            return handover(connection, roster, _window(question, roster, now), area=question.area)
+            mine = None if caller.scope.is_whole else places(connection, caller.scope, question.area)["areas"]
+            found = handover(connection, roster, _window(question, roster, now), area=question.area, mine=mine)
+            return _discreet(connection, found, caller)
         except HandoverError as error:
             raise Problem("invalid", str(error)) from None
 
@@ -140,10 +154,14 @@ def _window(question: HandoverQuestion, roster: Roster, now: datetime) -> Window
 @router.post("/notes", summary="Write down something for the next shift", status_code=201)
 def post_note(pool: Pool, caller: WhoCalls, body: NoteWanted) -> Note:
     """交接事项: it stands in the handover of the shift in which it was written."""
+    whole, mine = caller.scope.is_whole, caller.scope.areas
+    area = mine[0] if body.area is None and mine is not None and len(mine) == 1 else body.area
     with pool.connection() as connection:
-        if body.area is not None and not store.area_names(connection, [body.area]):
-            raise invalid("area", body.area, "there is no such area; see /api/v1/areas/tree", place="body")
-        row = store.add_note(connection, body.text, area=body.area, actor=caller.name, at=CLOCK.now())
+        if area is not None and not (store.area_names(connection, [area]) and caller.scope.holds_area(area)):
+            raise invalid("area", area, "there is no such area; see /api/v1/areas/tree", place="body")
+        if area is None and not (whole or mine is None):
+            raise invalid("area", None, f"say which of yours: {', '.join(mine or ())}", place="body")
+        row = store.add_note(connection, body.text, area=area, actor=caller.name, at=CLOCK.now())
     return Note.model_validate(row)
 
 
@@ -188,6 +206,31 @@ def delete_calendar(pool: Pool, caller: WhoCalls, year: Year) -> CalendarWritten
     if not gone:
         raise not_found(f"day of {year} that the city has entered")
     return CalendarWritten(years=[year], days=gone)
+
+
+def _concerns(one: OnDuty, scope: Scope) -> bool:
+    """Whether somebody on duty is there for a part of the scope."""
+    there = not one.areas or any(scope.holds_area(code) for code in one.areas) or _lies_in(scope, one.areas)
+    return there and (scope.units is None or one.person.unit in scope.units)
+
+
+def _lies_in(scope: Scope, areas: Sequence[str]) -> bool:
+    """Whether a part of these areas is the whole scope: who is there for a district is there for its streets."""
+    return any(mine.startswith(tuple(areas)) for mine in scope.areas or ())
+
+
+def _holds(area: str | None, scope: Scope) -> bool:
+    return scope.areas is None if area is None else scope.holds_area(area)
+
+
+def _discreet(connection: Connection, found: Handover, caller: Caller) -> Handover:
+    def shown(lines: Sequence[Line], name: str, *texts: str) -> list[Line]:
+        rows = discreet(connection, caller.role, [line.model_dump() for line in lines], name, texts=texts)
+        return [type(line).model_validate(row) for line, row in zip(lines, rows, strict=True)]
+
+    changes = {"leaving": shown(found.leaving, "name"), "coming": shown(found.coming, "name")}
+    said = {"notes": shown(found.notes, "actor", "text"), "suppressed": shown(found.suppressed, "actor", "reason")}
+    return found.model_copy(update={**changes, **said})
 
 
 def _refused(error: DutyError) -> Problem:

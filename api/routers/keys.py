@@ -12,8 +12,9 @@ from api.access import GuardedRoute
 from api.cursors import issue, redeem
 from api.dependencies import Pool, WhoCalls
 from api.keys import ApiKey, KeyExistsError, NewApiKey, UnknownKeyError
-from api.parameters import KeyName, Page, Paged
-from api.problems import Problem, not_found
+from api.parameters import AreaCode, Instant, KeyName, Page, Paged, Text
+from api.people.rights import RightsError
+from api.problems import Problem, invalid, not_found
 from api.roles import V1, Role
 
 router = APIRouter(prefix=f"{V1}/keys", tags=["keys"], route_class=GuardedRoute)
@@ -34,6 +35,15 @@ class KeyWanted(BaseModel):
 
     name: KeyName = Field(examples=["control-room"])
     role: Role
+    areas: list[AreaCode] | None = Field(
+        None, min_length=1, max_length=1000, description="Subtrees of areas; null: the whole city", examples=[None]
+    )
+    units: list[Text] | None = Field(
+        None, min_length=1, max_length=1000, description="养护单位; null: every one", examples=[None]
+    )
+    expires_at: Instant | None = Field(
+        None, description="Since then it opens nothing; null: until it is revoked", examples=[None]
+    )
 
 
 @router.get("", summary="List keys")
@@ -54,7 +64,17 @@ def create_key(pool: Pool, caller: WhoCalls, wanted: KeyWanted) -> NewApiKey:
     """The answer shows the secret once; only its hash is kept."""
     try:
         with pool.connection() as connection:
-            return keys.create(connection, wanted.name, wanted.role, caller.name)
+            return keys.create(
+                connection,
+                wanted.name,
+                wanted.role,
+                caller.name,
+                areas=wanted.areas,
+                units=wanted.units,
+                expires_at=wanted.expires_at,
+            )
+    except RightsError as error:
+        raise invalid(error.name, error.value, error.message, place="body") from None
     except KeyExistsError as error:
         raise Problem("conflict", f"{error}.") from None
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api.access import GuardedRoute
+from api.callers import Caller
 from api.cursors import issue, redeem
 from api.dependencies import Pool, WhoCalls
 from api.models.newcomers import (
@@ -33,6 +34,9 @@ from underfoot.ledger.newcomers import (
     refuse,
 )
 
+_DISTRICT = 6
+"""Digits of a district's code; a report says no more of where it comes from."""
+
 router = APIRouter(prefix=f"{V1}/newcomers", tags=["newcomers"], route_class=GuardedRoute)
 
 
@@ -45,7 +49,7 @@ class NewcomerFilters(Paged):
 
 
 @router.get("", summary="List newcomers")
-def list_newcomers(pool: Pool, filters: Annotated[NewcomerFilters, Query()]) -> NewcomerPage:
+def list_newcomers(pool: Pool, caller: WhoCalls, filters: Annotated[NewcomerFilters, Query()]) -> NewcomerPage:
     """Devices by district and id. A device leaves the list when it comes into the ledger, by approval or by import."""
     after = ("", "")
     if filters.cursor is not None:
@@ -57,6 +61,7 @@ def list_newcomers(pool: Pool, filters: Annotated[NewcomerFilters, Query()]) -> 
             state=filters.state,
             area=filters.area,
             family=filters.family,
+            mine=_mine(caller),
             after=after,
             limit=filters.limit + 1,
         )
@@ -71,7 +76,9 @@ def approve_newcomers(pool: Pool, caller: WhoCalls, wanted: AreaWanted) -> Appro
     """All of them or, where one of them cannot be, nobody. Their reports in quarantine are replayed."""
     try:
         with pool.connection() as connection:
-            done = approve_area(connection, wanted.area, wanted.placement, family=wanted.family, actor=caller.name)
+            done = approve_area(
+                connection, wanted.area, wanted.placement, family=wanted.family, mine=_mine(caller), actor=caller.name
+            )
     except NewcomerError as error:
         raise _refused(error) from None
     return _answer(done)
@@ -84,7 +91,7 @@ def approve_newcomer(
     """The device is known from the answer on, and its reports in quarantine are replayed."""
     try:
         with pool.connection() as connection:
-            done = approve(connection, device_id, wanted.placement, actor=caller.name)
+            done = approve(connection, device_id, wanted.placement, mine=_mine(caller), actor=caller.name)
     except NewcomerError as error:
         raise _refused(error) from None
     return _answer(done)
@@ -95,10 +102,19 @@ def refuse_newcomer(pool: Pool, caller: WhoCalls, device_id: DeviceIdPath) -> Re
     """It stays refused however often it reports; its reports stay in quarantine. Again is the same as once."""
     try:
         with pool.connection() as connection:
-            refuse(connection, [device_id], actor=caller.name)
+            refuse(connection, [device_id], mine=_mine(caller), actor=caller.name)
     except NewcomerError as error:
         raise _refused(error) from None
     return RefusedNewcomer(device_id=device_id)
+
+
+def _mine(caller: Caller) -> list[str] | None:
+    """The districts of which the caller sees newcomers; None: all, and those that say none. A newcomer has no unit yet:
+    to who is bound to units, none is shown."""
+    within = caller.scope.params()
+    if within["units"] is not None:
+        return []
+    return None if within["areas"] is None else [code for code in within["areas"] if len(code) == _DISTRICT]
 
 
 def _refused(error: NewcomerError) -> Problem:

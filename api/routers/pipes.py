@@ -16,7 +16,7 @@ from alerts.rulebook.book import rules_in_force
 from alerts.rules.blockage import BlockageRule
 from api.access import GuardedRoute
 from api.cursors import issue, redeem
-from api.dependencies import Pool, areas_within
+from api.dependencies import Pool, WhoCalls, places
 from api.models.pipes import (
     Direction,
     Hydraulics,
@@ -39,7 +39,7 @@ from underfoot.storage.connect import Connection
 
 router = APIRouter(prefix=V1, tags=["pipes"], route_class=GuardedRoute)
 
-_NO_FILTER: dict[str, object] = dict.fromkeys(("pipe_id", "pipe_keys", "kind", "areas", "asset_key"))
+_NO_FILTER: dict[str, object] = dict.fromkeys(("pipe_id", "pipe_keys", "kind", "areas", "units", "asset_key"))
 _LEDGER_COLUMNS = (
     "pipe_key", "pipe_id", "from_asset", "to_asset", "kind", "diameter_mm", "length_m", "invert_up_m", "invert_down_m",
     "roughness",
@@ -93,12 +93,12 @@ def corners(bbox: str) -> dict[str, float]:
 
 
 @router.get("/pipes", summary="List pipes")
-def list_pipes(pool: Pool, filters: Annotated[PipeFilters, Query()]) -> PipePage:
+def list_pipes(pool: Pool, caller: WhoCalls, filters: Annotated[PipeFilters, Query()]) -> PipePage:
     """Pipes in the order in which they were entered, each with its ends and the worst open alarm about it."""
     after = redeem(filters, "pipes", filters.cursor, (int,))[0] if filters.cursor else 0
     with pool.connection() as connection:
         asked = {
-            "areas": areas_within(connection, filters.area),
+            **places(connection, caller.scope, filters.area),
             "asset_key": filters.asset,
             "kind": filters.kind,
             "after": after,
@@ -110,14 +110,14 @@ def list_pipes(pool: Pool, filters: Annotated[PipeFilters, Query()]) -> PipePage
 
 
 @router.get("/pipes.geojson", summary="Pipes as a map layer", response_class=GeoJson)
-def map_pipes(pool: Pool, filters: Annotated[MapFilters, Query()]) -> PipeCollection:
+def map_pipes(pool: Pool, caller: WhoCalls, filters: Annotated[MapFilters, Query()]) -> PipeCollection:
     """Pipes of an area or a rectangle as GeoJSON lines, each with the worst open alarm about it."""
     if filters.area is None and filters.bbox is None:
         raise invalid("bbox", None, "say which: an `area`, or a `bbox` like 114.35,36.08,114.38,36.11")
     after = redeem(filters, "pipes.geojson", filters.cursor, (int,))[0] if filters.cursor else 0
     with pool.connection() as connection:
         asked: dict[str, Any] = {
-            "areas": areas_within(connection, filters.area),
+            **places(connection, caller.scope, filters.area),
             "kind": filters.kind,
             "after": after,
             "limit": filters.limit + 1,
@@ -133,6 +133,7 @@ def map_pipes(pool: Pool, filters: Annotated[MapFilters, Query()]) -> PipeCollec
 @router.get("/pipes/{pipe_id}", summary="One pipe, and what it does")
 def get_pipe(
     pool: Pool,
+    caller: WhoCalls,
     pipe_id: Annotated[
         str,
         StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$"),
@@ -141,7 +142,7 @@ def get_pipe(
 ) -> PipeDetail:
     """A pipe with its ends, and by the city's numbers how much it carries, how long that takes, and at which head."""
     with pool.connection() as connection:
-        asked = {"pipe_id": pipe_id, "after": 0, "limit": 1}
+        asked = {"pipe_id": pipe_id, "after": 0, "limit": 1, **caller.scope.params()}
         row = fetch_one(connection, "api_pipes.list_pipes", _NO_FILTER | asked)
         if row is None:
             raise not_found(f"pipe {pipe_id!r}")
@@ -158,6 +159,7 @@ def get_pipe(
 @router.get("/pipes/graph/{direction}", summary="What is above or below an asset")
 def get_reach(
     pool: Pool,
+    caller: WhoCalls,
     direction: Annotated[Direction, Path(description="Against or with the water", examples=["upstream"])],
     question: Annotated[ReachQuestion, Query()],
 ) -> Reach:
@@ -174,7 +176,9 @@ def get_reach(
         else:
             times = graph.downstream_times(question.asset, within_s, slowest)
         ends = {row["asset_key"]: row for row in fetch_all(connection, "api_pipes.ends", {"asset_keys": list(times)})}
-    if question.asset not in ends:
+    # Water knows no district: what lies elsewhere takes its part in the times, and is not shown.
+    shown = {key for key, row in ends.items() if caller.scope.holds(row["area_code"], row["maintenance_unit"])}
+    if question.asset not in shown:
         raise invalid("asset", question.asset, "there is no such asset; see /api/v1/assets")
     return Reach(
         asset_key=question.asset,
@@ -182,11 +186,12 @@ def get_reach(
         assets=[
             Reached.model_validate(ends[key] | {"travel_time_s": time})
             for key, time in sorted(times.items(), key=lambda reached: (reached[1], reached[0]))
+            if key in shown
         ],
         pipes=[
             ReachedPipe.model_validate(row)
             for row in sorted(found, key=lambda row: int(row["pipe_key"]))
-            if row["from_asset"] in times and row["to_asset"] in times
+            if row["from_asset"] in shown and row["to_asset"] in shown
         ],
         truncated=truncated,
     )

@@ -14,12 +14,12 @@ from pydantic import Field
 
 from api.access import GuardedRoute
 from api.cursors import issue, redeem
-from api.dependencies import Pool
+from api.dependencies import Pool, WhoCalls, find_device
 from api.models.series import Series
 from api.parameters import CITY_ZONE, DeviceIdPath, Span, Text
 from api.problems import invalid, not_found
 from api.roles import V1
-from api.rows import Row, fetch_one
+from api.rows import Row
 from api.series import (
     WIDTHS,
     Fill,
@@ -96,7 +96,11 @@ class Found:
     },
 )
 def list_reports(
-    pool: Pool, request: Request, device_id: DeviceIdPath, question: Annotated[ReportsQuestion, Query()]
+    pool: Pool,
+    caller: WhoCalls,
+    request: Request,
+    device_id: DeviceIdPath,
+    question: Annotated[ReportsQuestion, Query()],
 ) -> Response:
     """Reports as they came, or counted by `bucket`: count, min, max, avg, sum and last of each field.
 
@@ -104,7 +108,7 @@ def list_reports(
     """
     _consistent(question)
     with pool.connection() as connection:
-        row = fetch_one(connection, "api_devices.find_device", {"device_id": device_id})
+        row = find_device(connection, caller.scope, device_id)
         if row is None:
             raise not_found(f"device {device_id!r}")
         device = Found(row, question.fields)

@@ -28,7 +28,7 @@ from simulators.world.load_job import LoadJob
 from simulators.world.logins import read_logins
 from simulators.world.now import Chronicle
 from simulators.world.prepare import Say, World, prepare
-from simulators.world.register import push_logins, register_city
+from simulators.world.register import REGISTERED_PER_S, push_logins, register_city
 from simulators.world.run import Watch, Ways, run_world
 from simulators.world.span import DEFAULT_SPEED, Span
 from simulators.world.written import write_messages
@@ -39,6 +39,7 @@ from underfoot.settings import load as load_settings
 from underfoot.terminal import actor, connect_migrated
 
 DEMO_NODES = 240
+_REGISTERED_BEFORE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def storm_through(options: Options) -> bool:
             if options.dry_run is not None:
                 _write(world, options.dry_run, options.as_json)
                 return True
+            _wait_to_register(world)
             ways = _registered(world, ways, options, settings, say)
             load = _load(world, ways, options, settings, say, stack)
             books = None
@@ -127,6 +129,14 @@ def _check_broker(ways: Ways) -> None:
     if not ways.own_connections:
         with closing(Publisher(ways.mqtt_url, connections=1, name="look", authority=ways.authority)) as publisher:
             publisher.open()
+
+
+def _wait_to_register(world: World) -> None:
+    """In lapsed time, until shortly before the run begins: while all wait for it a quarter of an hour may pass there,
+    and who is registered and says nothing for so long is missed."""
+    if CLOCK.lapse is not None:
+        takes_s = len(world.city.sites) / REGISTERED_PER_S + _REGISTERED_BEFORE_S
+        time.sleep(max(world.span.wait_s(time.time_ns() // 1_000_000) - takes_s, 0.0))
 
 
 def _registered(world: World, ways: Ways, options: Options, settings: Settings, say: Say) -> Ways:

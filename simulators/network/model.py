@@ -10,7 +10,7 @@ from typing import Literal
 
 NodeKind = Literal["junction", "outfall", "storage", "divider"]
 LinkKind = Literal["conduit", "pump", "orifice", "weir", "outlet"]
-WaterKind = Literal["storm", "foul"]
+WaterKind = Literal["foul", "storm"]
 
 
 class NetworkError(ValueError):

@@ -142,6 +142,20 @@ def create_app(settings: PlatformSettings | None = None) -> FastAPI:
         except NotPossibleError as error:
             raise HTTPException(409, str(error)) from None
 
+    @app.delete("/cases/{platform_no}", summary="A case is gone, as after a backup was played back")
+    def forget(platform_no: str) -> dict[str, Any]:
+        try:
+            stand_in.forget(platform_no)
+        except KeyError:
+            raise HTTPException(404, f"platform_no: {platform_no!r}: there is no such case") from None
+        return {"code": 0}
+
+    @app.get(
+        "/query", summary="What it has of whoever reported: in pages by number (after, limit), or certain ones (ids)"
+    )
+    async def query(request: Request) -> Response:
+        return stand_in.query(request)
+
     @app.get("/course", summary="How cases go now")
     def course() -> Course:
         return stand_in.desk.course
@@ -192,7 +206,7 @@ class _StandIn:
             return _Json(answer(400, "the body is no JSON object"), 400)
         wait_s, told = self.behaviours.apply("platform", body)
         await asyncio.sleep(wait_s)
-        if told is not None and told.kind != "lose_answer":
+        if told is not None and told.kind not in ("lose_answer", "lose_event"):
             self.records.add("event", told.kind, received_ms, push_id=push_id, body=body)
             return await self._misbehave(told, request, answer)
         try:
@@ -200,12 +214,38 @@ class _StandIn:
         except RefusedError as refused:
             self.records.add("event", "not_let_in", received_ms, detail=str(refused), push_id=push_id, body=body)
             return _Json(answer(401, str(refused)), 401)
+        if told is not None and told.kind == "lose_event":
+            status, said = self.events.lose(body, push_id, received_ms)
+            return _Json(said, status)
         status, said = self.events.take(body, push_id, received_ms)
         if said["message"] == TAKEN:
             self.desk.told(said["data"]["platform_no"], body, received_ms)
         self.first_event_ms = self.first_event_ms or received_ms
         self.last_event_ms = received_ms
         return await self._lose(told, request) if told is not None else _Json(said, status)
+
+    def query(self, request: Request) -> Response:
+        """Signed as events are, with the parameters in place of the body."""
+        given: dict[str, Any] = dict(request.query_params)
+        try:
+            given = self.access.opened(request.headers, request.query_params, given)
+        except RefusedError as refused:
+            return _Json(answer(401, str(refused)), 401)
+        _, told = self.behaviours.apply("query", given)
+        if told is not None:
+            return _Json(answer(told.status, told.message), told.status)
+        limit = given.get("limit", "500")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 10_000:
+            return _Json(answer(400, f"limit = {limit!r}: 1 to 10000"), 400)
+        if "ids" in given:
+            cases = self.desk.certain(given["ids"].split(","))
+        else:
+            cases = self.desk.listed(given.get("after", ""), int(limit))
+        following = cases[-1]["platform_no"] if "ids" not in given and len(cases) == int(limit) else None
+        return _Json({"code": 0, "message": "success", "data": {"cases": cases, "next": following}})
+
+    def forget(self, platform_no: str) -> None:
+        self.events.forget(self.desk.forget(platform_no).key)
 
     async def message(self, request: Request, key: str | None) -> Response:
         received_ms = self._arrival()

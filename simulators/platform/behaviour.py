@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BehaviourKind = Literal["refuse", "error_code", "delay", "time_out", "lose_answer", "expire_token"]
+BehaviourKind = Literal["refuse", "error_code", "delay", "time_out", "lose_answer", "lose_event", "expire_token"]
 
 
 class Behaviour(BaseModel):
@@ -25,9 +25,9 @@ class Behaviour(BaseModel):
     kind: BehaviourKind = Field(
         description="refuse: that HTTP status. error_code: HTTP 200 with that code in the body. delay: answer later."
         " time_out: never answer, record nothing. lose_answer: record, then drop the answer."
-        " expire_token: 401 until POST /token"
+        " lose_event: answer that it was taken, and forget it. expire_token: 401 until POST /token"
     )
-    target: Literal["platform", "robot", "all"] = "platform"
+    target: Literal["platform", "robot", "query", "all"] = "platform"
     count: int | None = Field(None, ge=1, description="Only for so many requests")
     seconds: float | None = Field(None, gt=0, description="Only for so long")
     share: float = Field(1.0, gt=0, le=1, description="Only for this share of the requests")

@@ -11,8 +11,10 @@ import secrets
 import threading
 import time
 import zlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import httpx
 import orjson
@@ -24,6 +26,9 @@ from simulators.platform.records import Records, now_ms
 _LANES = 8
 _TIMEOUT_S = 5.0
 _SHANGHAI_S = 8 * 3600
+_LONG_AGO_S = 3600
+
+Signing = Literal["right", "wrong", "expired", "replayed"]
 TOLD = frozenset(
     {
         CaseState.accepted,
@@ -61,10 +66,28 @@ def body_of(case: Case, step: dict[str, Any], rename: dict[str, str]) -> dict[st
     return {rename.get(name, name): value for name, value in fields.items()}
 
 
+def line_of(case: Case) -> dict[str, Any]:
+    """A case in a list, with the fields of its newest callback."""
+    fields = body_of(case, case.history[-1], {})
+    return {**fields, "disposal_time": _city_time(case.history[-1]["at_ms"])}
+
+
 def signed(token: str, now_s: int, nonce: str) -> dict[str, str]:
     """`x-tif-*`: upper(SHA256(timestamp + token + nonce + timestamp))."""
     signature = hashlib.sha256(f"{now_s}{token}{nonce}{now_s}".encode()).hexdigest().upper()
     return {"x-tif-timestamp": str(now_s), "x-tif-nonce": nonce, "x-tif-signature": signature}
+
+
+@dataclass(frozen=True)
+class _Letter:
+    url: str
+    case_no: str
+    body: dict[str, Any]
+    habits: Callbacks
+    signing: Signing
+
+    def goes_with(self, other: _Letter) -> bool:
+        return self.signing == other.signing == "right" and (self.url, self.habits) == (other.url, other.habits)
 
 
 class Postman:
@@ -74,15 +97,17 @@ class Postman:
         self._records = records
         self._client = httpx.Client(timeout=_TIMEOUT_S, limits=httpx.Limits(max_connections=_LANES))
         self._lanes = [ThreadPoolExecutor(1, thread_name_prefix=f"callback-{lane}") for lane in range(_LANES)]
+        self._letters: list[deque[_Letter]] = [deque() for _ in range(_LANES)]
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.waiting = 0
 
-    def post(self, url: str, case_no: str, body: dict[str, Any], habits: Callbacks, *, wrongly_signed: bool) -> None:
+    def post(self, url: str, case_no: str, body: dict[str, Any], habits: Callbacks, signing: Signing) -> None:
+        lane = zlib.crc32(case_no.encode()) % _LANES
         with self._lock:
             self.waiting += 1
-        lane = self._lanes[zlib.crc32(case_no.encode()) % _LANES]
-        lane.submit(self._deliver, url, case_no, orjson.dumps(body), body, habits, wrongly_signed)
+            self._letters[lane].append(_Letter(url, case_no, body, habits, signing))
+        self._lanes[lane].submit(self._deliver, self._letters[lane])
 
     def close(self) -> None:
         self._stopped.set()
@@ -90,32 +115,94 @@ class Postman:
             lane.shutdown(wait=True, cancel_futures=True)
         self._client.close()
 
-    def _deliver(
-        self, url: str, case_no: str, content: bytes, body: dict[str, Any], habits: Callbacks, wrongly_signed: bool
-    ) -> None:
-        outcome, said = "given_up", ""
-        for attempt in range(habits.attempts):
-            if attempt and self._stopped.wait(habits.retry_s):
+    def _deliver(self, letters: deque[_Letter]) -> None:
+        with self._lock:
+            if not letters:
+                return  # went with one before it
+            together = [letters.popleft()]
+            while letters and len(together) < together[0].habits.together and together[0].goes_with(letters[0]):
+                together.append(letters.popleft())
+        try:
+            for letter, (outcome, said) in zip(together, self._outcomes(together), strict=True):
+                named = {"platform_no": letter.case_no, "url": letter.url, "body": letter.body}
+                self._records.add("callback", outcome, now_ms(), **named, detail=said)
+        finally:
+            with self._lock:
+                self.waiting -= len(together)
+
+    def _outcomes(self, together: list[_Letter]) -> list[tuple[str, str]]:
+        try:
+            return self._sent(together)
+        except Exception as error:
+            # Nobody looks into a lane: what is not on record here would be lost without a word.
+            return [("given_up", f"{type(error).__name__}: {error}"[:200])] * len(together)
+
+    def _sent(self, together: list[_Letter]) -> list[tuple[str, str]]:
+        """What became of each, and what was said to it."""
+        first = together[0]
+        bodies = [letter.body for letter in together]
+        content = orjson.dumps(bodies[0] if len(bodies) == 1 else {"callbacks": bodies})
+        said = ""
+        for attempt in range(first.habits.attempts):
+            if attempt and self._stopped.wait(first.habits.retry_s):
                 break
-            headers = {"Content-Type": "application/json", "X-Push-Id": str(body.get("push_id", ""))}
-            if habits.token is not None:
-                token = habits.token + ("?" if wrongly_signed else "")
-                headers |= signed(token, int(time.time()), secrets.token_hex(16))
+            headers = _headers(bodies, first.habits, first.signing)
             try:
-                answer = self._client.post(url, content=content, headers=headers)
-            except httpx.HTTPError as error:
+                answer = self._client.post(first.url, content=content, headers=headers)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 said = type(error).__name__
                 continue
             said = f"{answer.status_code} {answer.text[:200]}"
             if answer.is_success:
-                outcome = "delivered"
-                break
+                if first.signing == "replayed":
+                    self._replay(first, content, headers)
+                return [("delivered", said)] if len(together) == 1 else _each(answer, len(together))
             if 400 <= answer.status_code < 500:
-                outcome = "refused"
-                break
-        self._records.add("callback", outcome, now_ms(), platform_no=case_no, url=url, body=body, detail=said)
-        with self._lock:
-            self.waiting -= 1
+                return [("refused", said)] * len(together)
+        return [("given_up", said)] * len(together)
+
+    def _replay(self, letter: _Letter, content: bytes, headers: dict[str, str]) -> None:
+        try:
+            answer = self._client.post(letter.url, content=content, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said, outcome = type(error).__name__, "given_up"
+        else:
+            said, outcome = f"{answer.status_code} {answer.text[:200]}", "taken" if answer.is_success else "refused"
+        named = {"platform_no": letter.case_no, "url": letter.url, "body": letter.body}
+        self._records.add("replay", outcome, now_ms(), **named, detail=said)
+
+
+def _each(answer: httpx.Response, count: int) -> list[tuple[str, str]]:
+    """The outcomes of a list's lines; a receiver that does not tell them apart has taken all."""
+    try:
+        lines = answer.json()["data"]["list"]
+        codes = [_number(line["code"]) for line in lines]
+    except (ValueError, TypeError, KeyError):
+        lines = codes = []
+    if len(codes) != count:
+        return [("delivered", f"{answer.status_code} {answer.text[:200]}")] * count
+    return [
+        ("refused" if code is not None and 400 <= code < 500 else "delivered", str(line)[:200])
+        for code, line in zip(codes, lines, strict=True)
+    ]
+
+
+def _number(code: Any) -> int | None:
+    """A code, which may be written as text; what is none says nothing against its line."""
+    if isinstance(code, str) and code.isascii() and code.isdecimal():
+        return int(code[:9])
+    return code if isinstance(code, int) else None
+
+
+def _headers(bodies: list[dict[str, Any]], habits: Callbacks, signing: Signing) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    if len(bodies) == 1:
+        headers["X-Push-Id"] = str(bodies[0].get("push_id", ""))
+    if habits.token is None:
+        return headers
+    token = habits.token + ("?" if signing == "wrong" else "")
+    now_s = int(time.time()) - (_LONG_AGO_S if signing == "expired" else 0)
+    return headers | signed(token, now_s, secrets.token_hex(16))
 
 
 def _city_time(at_ms: float) -> str:

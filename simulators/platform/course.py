@@ -76,11 +76,23 @@ class Callbacks(_Strict):
     """Overtaken: it comes `late_s` after its time, behind what was told later."""
     late_s: Seconds = 2
     bad_signature: Share = 0
+    expired: Share = 0
+    """Signed with a time of an hour ago."""
+    replayed: Share = 0
+    """Its very bytes come again, signature and all."""
+    together: Annotated[int, Field(ge=1, le=1000)] = 1
+    """What waits for the same receiver goes in one body, so many at a time at most: `{"callbacks": […]}`."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     retry_s: Seconds = 1
     token: str | None = None
     """Callbacks are signed (`x-tif-*`) with it."""
     rename: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.token is None and (self.bad_signature or self.expired or self.replayed):
+            raise ValueError("token: is needed for bad_signature, expired and replayed: without it nothing is signed")
+        return self
 
 
 class Outage(_Strict):

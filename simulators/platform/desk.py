@@ -6,19 +6,20 @@ Every step is recorded, so a platform that is started again goes on where it was
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from simulators.platform.behaviour import Behaviours
-from simulators.platform.callbacks import TOLD, Postman, body_of
+from simulators.platform.callbacks import TOLD, Postman, Signing, body_of, line_of
 from simulators.platform.cases import BEFORE_DISPATCH, Case, CaseState
-from simulators.platform.course import Course, Fate
+from simulators.platform.course import Callbacks, Course, Fate
 from simulators.platform.records import Record, Records, now_ms
 
 _NOBODY = "平台"
@@ -60,7 +61,7 @@ class _Entry:
     turn: int = field(compare=False, default=0)
     state: CaseState | None = field(compare=False, default=None)
     note: str = field(compare=False, default="")
-    behind: tuple[str, dict[str, Any], bool] | None = field(compare=False, default=None)
+    behind: tuple[str, dict[str, Any], Signing] | None = field(compare=False, default=None)
 
 
 class Desk:
@@ -71,6 +72,8 @@ class Desk:
         self._postman = Postman(records)
         self._changed = threading.Condition()
         self._held: dict[str, _Held] = {}
+        self._numbers_held: list[str] = []
+        """In order, for its lists."""
         self._due: list[_Entry] = []
         self._numbers = itertools.count()
         self._stopped = False
@@ -95,6 +98,7 @@ class Desk:
                 held = self._held[platform_no] = _Held(
                     case, Fate(self.course, self._seed, case), Random(f"callback {self._seed} {case.key}")
                 )
+                bisect.insort(self._numbers_held, platform_no)
                 case.history.append(
                     {"state": "reported", "label": "上报", "at_ms": at_ms, "by": "物联感知", "note": ""}
                 )
@@ -106,6 +110,9 @@ class Desk:
                 case.cleared = True
                 if case.state in BEFORE_DISPATCH:
                     self._plan(held)
+            elif body["notice"] == "cancel" and case.state in BEFORE_DISPATCH:
+                # Whoever reported it takes it back; once somebody is on the way, it goes on here.
+                self._step(held, CaseState.cancelled, "物联感知", "上报方撤案")
 
     def act(self, platform_no: str, state: CaseState, by: str, note: str) -> dict[str, Any]:
         """A step by hand. KeyError: there is no such case; NotPossibleError: that is not on its way."""
@@ -139,10 +146,35 @@ class Desk:
         with self._changed:
             found = (
                 held.case.shown()
-                for number, held in sorted(self._held.items())
-                if number > after and state in (None, held.case.state) and push_id in (None, held.case.push_id)
+                for held in self._after(after)
+                if state in (None, held.case.state) and push_id in (None, held.case.push_id)
             )
             return list(itertools.islice(found, limit))
+
+    def listed(self, after: str, limit: int) -> list[dict[str, Any]]:
+        """A page for whoever reported them, by number."""
+        with self._changed:
+            return [line_of(held.case) for held in itertools.islice(self._after(after), limit)]
+
+    def certain(self, numbers: Iterable[str]) -> list[dict[str, Any]]:
+        with self._changed:
+            return [line_of(self._held[number].case) for number in numbers if number in self._held]
+
+    def forget(self, platform_no: str) -> Case:
+        """A case is gone, as after a backup was played back. KeyError: there is no such case."""
+        with self._changed:
+            held = self._held.pop(platform_no)
+            self._numbers_held.remove(platform_no)
+            held.turn += 1
+            held.clock_turn += 1
+            self._due = [entry for entry in self._due if entry.platform_no != platform_no]
+            heapq.heapify(self._due)
+            self._records.add("case", "forgotten", now_ms(), platform_no=platform_no, by="平台", note="")
+            return held.case
+
+    def _after(self, number: str) -> Iterator[_Held]:
+        start = bisect.bisect_right(self._numbers_held, number)
+        return (self._held[self._numbers_held[at]] for at in range(start, len(self._numbers_held)))
 
     def case(self, platform_no: str) -> dict[str, Any]:
         with self._changed:
@@ -182,6 +214,9 @@ class Desk:
             for record in earlier:
                 if record["kind"] == "event" and record["outcome"] == "accepted":
                     self.told(record["platform_no"], record["body"], record["received_ms"])
+                elif record["kind"] == "case" and record["outcome"] == "forgotten":
+                    del self._held[record["platform_no"]]
+                    self._numbers_held.remove(record["platform_no"])
                 elif record["kind"] == "case" and record["platform_no"] in self._held:
                     case = self._held[record["platform_no"]].case
                     if record["outcome"] in ("overdue", "supervised"):
@@ -210,8 +245,8 @@ class Desk:
             return
         held = self._held[entry.platform_no]
         if entry.what == "late" and entry.behind is not None:
-            url, body, wrongly = entry.behind
-            self._postman.post(url, entry.platform_no, body, self.course.callbacks, wrongly_signed=wrongly)
+            url, body, signing = entry.behind
+            self._postman.post(url, entry.platform_no, body, self.course.callbacks, signing)
         elif entry.what == "step" and entry.turn == held.turn and entry.state is not None:
             self._step(held, entry.state, _NOBODY, entry.note)
         elif entry.what == "overdue" and entry.turn == held.clock_turn:
@@ -264,13 +299,13 @@ class Desk:
         if dice.random() < habits.lost:
             self._records.add("callback", "lost", now_ms(), platform_no=case.platform_no, body=body)
             return
-        wrongly = dice.random() < habits.bad_signature
+        signing = _signing(habits, dice)
         if dice.random() < habits.late:
-            behind = (case.callback_url, body, wrongly)
+            behind = (case.callback_url, body, signing)
             self._add(_Entry(self._at(habits.late_s), 0, case.platform_no, "late", behind=behind))
             return
         for _ in range(2 if dice.random() < habits.repeated else 1):
-            self._postman.post(case.callback_url, case.platform_no, body, habits, wrongly_signed=wrongly)
+            self._postman.post(case.callback_url, case.platform_no, body, habits, signing)
 
     def _plan_outages(self) -> None:
         for number, outage in enumerate(self.course.outages):
@@ -284,3 +319,11 @@ class Desk:
     @staticmethod
     def _at(after_s: float) -> float:
         return time.monotonic() + after_s
+
+
+def _signing(habits: Callbacks, dice: Random) -> Signing:
+    if dice.random() < habits.bad_signature:
+        return "wrong"
+    if habits.expired and dice.random() < habits.expired:
+        return "expired"
+    return "replayed" if habits.replayed and dice.random() < habits.replayed else "right"

@@ -16,6 +16,9 @@ Envelope = dict[str, Any]
 TAKEN = "success"
 """The message of an answer to what is new."""
 
+_BESIDE = ("correct", "cancel", "progress")
+"""What is told of a case beside its alarm's life: it may come after the end."""
+
 
 class PlatformEvent(BaseModel):
     """What a push must say. More is kept."""
@@ -30,7 +33,7 @@ class PlatformEvent(BaseModel):
     description: str = Field(min_length=1)
     time: str = Field(pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$")
     push_id: str = Field(min_length=1)
-    notice: Literal["raise", "change", "clear", "correct", "escalate"]
+    notice: Literal["raise", "change", "clear", "correct", "escalate", "cancel", "progress"]
     alarm: str = Field(min_length=1)
     episode: int = Field(ge=1)
     transition_no: int = Field(ge=1)
@@ -39,13 +42,15 @@ class PlatformEvent(BaseModel):
 
 @dataclass
 class _AlarmSeen:
-    """`episode`: the last that was news. `past`: those that were over when they were raised, from late data."""
+    """`episode`: the last that was news. `past`: those that were over when they were raised, from late data.
+    `cancelled`: those whose case was taken back, so that they may be raised anew."""
 
     episode: int = 0
     transition_no: int = 0
     open: bool = False
     raised: set[int] = field(default_factory=set)
     past: set[int] = field(default_factory=set)
+    cancelled: set[int] = field(default_factory=set)
 
 
 class Events:
@@ -54,11 +59,15 @@ class Events:
     def __init__(self, records: Records) -> None:
         self.records = records
         self.platform_nos: dict[tuple[str, int], str] = {}
-        self._digests: dict[str, tuple[bytes, str]] = {}
+        self._digests: dict[str, tuple[bytes, str, str]] = {}
         self._alarms: dict[str, _AlarmSeen] = {}
+        self._lost: set[tuple[str, int]] = set()
+        """Of these the platform has forgotten the beginning: their order tells nothing until it is told that again."""
         for record in records.earlier:
-            if record["kind"] == "event" and record["outcome"] == "accepted":
+            if record["kind"] == "event" and record["outcome"] in ("accepted", "lost"):
                 self._restore(record)
+            elif record["kind"] == "case" and record["outcome"] == "forgotten":
+                self._forget_number(record["platform_no"])
 
     @property
     def open_events(self) -> int:
@@ -83,12 +92,47 @@ class Events:
                 return self._refuse(409, "push_id_reused", why, body, received_ms)
             self.records.add("event", "repeat", received_ms, push_id=event.push_id, platform_no=known[1], body=body)
             return 200, answer(0, "duplicate", known[1])
-        for why, detail in self._disorder(event):
+        for why, detail in self._news(event):
             self.records.violation(why, received_ms, detail, body)
         platform_no = self._number(event)
-        self._digests[event.push_id] = (digest, platform_no)
+        self._digests[event.push_id] = (digest, platform_no, f"{event.alarm}-{event.episode}")
         self.records.add("event", "accepted", received_ms, push_id=event.push_id, platform_no=platform_no, body=body)
         return 200, answer(0, TAKEN, platform_no)
+
+    def lose(self, body: dict[str, Any], header_push_id: str | None, received_ms: float) -> tuple[int, Envelope]:
+        """Answer as if it had been taken, and know nothing of it."""
+        try:
+            event = PlatformEvent.model_validate(body)
+        except ValidationError:
+            return self.take(body, header_push_id, received_ms)
+        if event.push_id in self._digests:
+            return self.take(body, header_push_id, received_ms)
+        self._lost.add((event.alarm, event.episode))
+        platform_no = self._number(event)
+        self.records.add("event", "lost", received_ms, push_id=event.push_id, platform_no=platform_no, body=body)
+        return 200, answer(0, TAKEN, platform_no)
+
+    def forget(self, key: str) -> None:
+        """All that it was told of an event (`alarm-episode`) is gone."""
+        alarm, _, episode = key.rpartition("-")
+        self._lost.add((alarm, int(episode)))
+        self._digests = {push_id: known for push_id, known in self._digests.items() if known[2] != key}
+
+    def _news(self, event: PlatformEvent) -> list[tuple[str, str]]:
+        key = (event.alarm, event.episode)
+        if key not in self._lost:
+            return self._disorder(event)
+        seen = self._alarms.setdefault(event.alarm, _AlarmSeen())
+        if event.notice == "raise":
+            self._lost.discard(key)
+            seen.raised.add(event.episode)
+        if event.episode >= seen.episode:
+            seen.open = event.notice != "clear"
+            seen.episode = event.episode
+        seen.transition_no = (
+            event.transition_no if event.notice == "raise" else max(seen.transition_no, event.transition_no)
+        )
+        return []
 
     def _refuse(
         self, status: int, why: str, detail: str, body: dict[str, Any], received_ms: float
@@ -103,11 +147,13 @@ class Events:
         before = f"after episode {seen.episode} transition {seen.transition_no}"
         found: list[tuple[str, str]] = []
         past = event.episode in seen.past or (event.notice == "raise" and event.cleared_at is not None)
-        corrects = event.notice == "correct" and event.episode in seen.raised
+        corrects = event.notice in _BESIDE and event.episode in seen.raised
         if event.transition_no <= seen.transition_no or (event.episode < seen.episode and not (past or corrects)):
             found.append(("out_of_order", f"{what} {before}"))
         if event.notice == "raise":
-            if event.episode in seen.raised:
+            if event.episode in seen.cancelled:
+                seen.cancelled.discard(event.episode)  # what was merged into another case, and stands alone again
+            elif event.episode in seen.raised:
                 found.append(("raised_twice", what))
             elif seen.open and not past:
                 found.append(("raised_while_open", f"{what} {before}, which was never cleared"))
@@ -115,7 +161,8 @@ class Events:
             if past:
                 seen.past.add(event.episode)
         elif past or corrects:
-            pass
+            if event.notice == "cancel":
+                seen.cancelled.add(event.episode)
         elif event.episode != seen.episode:
             found.append(("never_raised", what))
         elif not seen.open:
@@ -135,10 +182,18 @@ class Events:
 
     def _restore(self, record: Record) -> None:
         event = PlatformEvent.model_validate(record["body"])
-        digest = hashlib.sha256(orjson.dumps(record["body"], option=orjson.OPT_SORT_KEYS)).digest()
-        self._digests[event.push_id] = (digest, record["platform_no"])
         self.platform_nos[event.alarm, event.episode] = record["platform_no"]
-        self._disorder(event)
+        if record["outcome"] == "lost":
+            self._lost.add((event.alarm, event.episode))
+            return
+        digest = hashlib.sha256(orjson.dumps(record["body"], option=orjson.OPT_SORT_KEYS)).digest()
+        self._digests[event.push_id] = (digest, record["platform_no"], f"{event.alarm}-{event.episode}")
+        self._news(event)
+
+    def _forget_number(self, platform_no: str) -> None:
+        for (alarm, episode), number in self.platform_nos.items():
+            if number == platform_no:
+                self.forget(f"{alarm}-{episode}")
 
 
 def answer(code: int, message: str, platform_no: str | None = None) -> Envelope:

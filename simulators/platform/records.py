@@ -30,7 +30,7 @@ class Records:
             self._keep(record)
 
     def add(self, kind: str, outcome: str, received_ms: float, **what: Any) -> None:
-        """`kind` is event, robot, case, callback or violation; `received_ms` when its request had come in
+        """`kind` is event, robot, case, callback, replay or violation; `received_ms` when its request had come in
         (epoch milliseconds)."""
         with self._lock:
             record = {"no": len(self.all) + 1, "received_ms": received_ms, "kind": kind, "outcome": outcome, **what}

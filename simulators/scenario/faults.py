@@ -41,7 +41,7 @@ class PickPipe(Strict):
     it can be told."""
 
     pipes: tuple[Name, ...] = ()
-    water: Literal["storm", "foul"] | None = None
+    water: Literal["foul", "storm"] | None = None
     count: Annotated[int, Field(ge=1)] = 1
 
 

@@ -28,7 +28,8 @@ class Change(BaseModel):
 
 class Alarm(BaseModel):
     """One episode. Times are epoch milliseconds of event time; `recorded_ms`: when it was committed, by the
-    installation's clock. `severity`: the worst. `suppressed`: what kept it from being told while it was open."""
+    installation's clock. `severity`: the worst. `suppressed`: what kept it from being told while it was open.
+    `explained_by`: by which rules an alarm explained it from the beginning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,6 +50,7 @@ class Alarm(BaseModel):
     changes: tuple[Change, ...] = ()
     withheld: bool = False
     suppressed: tuple[str, ...] = ()
+    explained_by: tuple[str, ...] = ()
     proof: dict[str, Any] = {}
 
     @property

@@ -83,6 +83,7 @@ class Score(_Plain):
     alarms: int
     right: int
     false: int
+    kept_back: int
     apart: int
     unknown: dict[str, int]
     false_per_100_device_days: float
@@ -114,7 +115,7 @@ def figures(truth: Truth, record: Record, matches: Matches, tells: Tells) -> Sco
     leads = [lead_minutes(hazard, record, matches) for hazard in needed if hazard.kind == "overflow"]
     warned = [warned_minutes(hazard, record, matches) for hazard in needed if hazard.kind == "overflow"]
     delays = [
-        max(record.known_ms(_telling(matches.tellers[hazard.hazard_id])[0].alarm) - hazard.begins_ms, 0) / 1000
+        max(record.known_ms(_heard(matches.tellers[hazard.hazard_id])[0].alarm) - hazard.begins_ms, 0) / 1000
         for hazard in told
     ]
     hops = [first_named(hazard, record, matches) for hazard in needed if hazard.kind == "blockage"]
@@ -138,6 +139,7 @@ def figures(truth: Truth, record: Record, matches: Matches, tells: Tells) -> Sco
         alarms=len(matches.judged),
         right=counts["right"],
         false=counts["false"],
+        kept_back=counts["kept_back"],
         apart=counts["apart"],
         unknown=dict(sorted(Counter(one.alarm.rule_id for one in matches.judged if one.verdict == "unknown").items())),
         false_per_100_device_days=round(counts["false"] * 100 / truth.device_days, 4),
@@ -173,7 +175,7 @@ def needs_telling(hazard: TrueHazard) -> bool:
 def is_raised(hazard: TrueHazard, tellers: Sequence[Judged]) -> bool:
     """Somebody was told, of something at most one severity better than it was."""
     return any(
-        not one.alarm.hidden and _told_severity(hazard, one) >= max(1, hazard.severity - 1) for one in _telling(tellers)
+        not _hidden(one) and _told_severity(hazard, one) >= max(1, hazard.severity - 1) for one in _telling(tellers)
     )
 
 
@@ -183,8 +185,9 @@ def lead_minutes(overflow: TrueHazard, record: Record, matches: Matches) -> floa
 
 
 def warned_minutes(overflow: TrueHazard, record: Record, matches: Matches) -> float:
-    """The same for any right alarm of it: high water under a cover is a warning, too."""
-    return _ahead(overflow, matches.tellers[overflow.hazard_id], record)
+    """The same for any right alarm of it, and of what it came from: high water under a cover is a warning, and so is a
+    blocked pipe below."""
+    return _ahead(overflow, [*matches.tellers[overflow.hazard_id], *matches.warners[overflow.hazard_id]], record)
 
 
 def first_named(blockage: TrueHazard, record: Record, matches: Matches) -> int | None:
@@ -208,6 +211,8 @@ def why_missed(hazard: TrueHazard, matches: Matches, tells: Tells) -> str:
     tellers = _telling(matches.tellers[hazard.hazard_id])
     if tellers:
         best = max(tellers, key=lambda one: _told_severity(hazard, one))
+        if best.verdict == "kept_back":
+            return f"{best.alarm.rule_id} was kept back: its gauge was doubted by {', '.join(best.alarm.explained_by)}"
         if best.alarm.hidden:
             return f"{best.alarm.rule_id} was kept back: {', '.join(best.alarm.suppressed)}"
         return f"{best.alarm.rule_id} told of severity {_told_severity(hazard, best)}, it was {hazard.severity}"
@@ -226,9 +231,18 @@ def _telling(tellers: Sequence[Judged]) -> list[Judged]:
     return [one for one in tellers if not one.upstream]
 
 
+def _heard(tellers: Sequence[Judged]) -> list[Judged]:
+    return [one for one in _telling(tellers) if not _hidden(one)]
+
+
 def _ahead(overflow: TrueHazard, tellers: Sequence[Judged], record: Record) -> float:
-    known = min((record.known_ms(one.alarm) for one in tellers if not one.alarm.hidden), default=overflow.begins_ms)
+    known = min((record.known_ms(one.alarm) for one in tellers if not _hidden(one)), default=overflow.begins_ms)
     return max(overflow.begins_ms - known, 0) / 60_000
+
+
+def _hidden(one: Judged) -> bool:
+    """Nobody was told of it."""
+    return one.alarm.hidden or one.verdict == "kept_back"
 
 
 def _told_severity(hazard: TrueHazard, one: Judged) -> int:
@@ -238,7 +252,7 @@ def _told_severity(hazard: TrueHazard, one: Judged) -> int:
 
 
 def _told_as_bad(hazard: TrueHazard, matches: Matches) -> bool:
-    return any(_told_severity(hazard, one) >= hazard.severity for one in _telling(matches.tellers[hazard.hazard_id]))
+    return any(_told_severity(hazard, one) >= hazard.severity for one in _heard(matches.tellers[hazard.hazard_id]))
 
 
 def _recall_by_kind(needed: Sequence[TrueHazard], raised: set[str]) -> dict[str, Told]:

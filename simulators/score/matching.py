@@ -16,7 +16,7 @@ from simulators.score.places import Places
 from simulators.score.tells import RuleTells, Telling, Tells
 from simulators.truth import Lie, TrueHazard, Truth
 
-Verdict = Literal["right", "false", "apart", "unknown"]
+Verdict = Literal["right", "false", "kept_back", "apart", "unknown"]
 
 FOUND_WITHIN_HOPS = 1
 """A crew that is sent to the pipe beside the blocked one finds it."""
@@ -39,6 +39,8 @@ class Judged:
     hops: int | None = None
     """Of a blockage: how far from the nearest pipe that was blocked then."""
     nearest: TrueHazard | None = None
+    warned: tuple[TrueHazard, ...] = ()
+    """What came of it above its place, while it stood: a warning, of which nobody was told where."""
 
 
 @dataclass
@@ -46,6 +48,8 @@ class Matches:
     judged: list[Judged]
     tellers: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
     """By hazard id, the right alarms that told of it, in order of when they were known."""
+    warners: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    """By hazard id, those that warned of what it came from."""
 
 
 def match(truth: Truth, record: Record, tells: Tells, places: Places) -> Matches:
@@ -55,6 +59,8 @@ def match(truth: Truth, record: Record, tells: Tells, places: Places) -> Matches
     for one in sorted(judged, key=lambda each: record.known_ms(each.alarm)):
         for hazard in one.told:
             matches.tellers[hazard.hazard_id].append(one)
+        for hazard in one.warned:
+            matches.warners[hazard.hazard_id].append(one)
     return matches
 
 
@@ -77,6 +83,7 @@ class _Matching:
 
     def judge(self, alarm: Alarm) -> Judged:
         rule = self._tells.of(alarm.rule_id)
+        doubted = self._doubted(alarm)
         if rule is None:
             return Judged(alarm, "unknown", "", why=f"nobody has said what makes {alarm.rule_id} right")
         if rule.apart:
@@ -89,6 +96,8 @@ class _Matching:
         ]
         hops, nearest = self._nearest_blockage(alarm) if "blockage" in rule.tells else (None, None)
         lie = self._lie(alarm, rule.lies)
+        if doubted:
+            return Judged(alarm, "kept_back", rule.about, told=self._all_told(alarm, rule, here) if right else ())
         if not right and lie is None:
             return Judged(
                 alarm,
@@ -98,7 +107,7 @@ class _Matching:
                 hops=hops,
                 nearest=nearest,
             )
-        told = tuple(hazard for hazard in here if right and self._told(alarm, rule, hazard))
+        told = self._all_told(alarm, rule, here) if right else ()
         return Judged(
             alarm,
             "right",
@@ -110,6 +119,7 @@ class _Matching:
             "" if lie is None else lie.fault,
             hops=hops,
             nearest=nearest,
+            warned=tuple(self._warned(alarm, rule)),
         )
 
     def until_ms(self, hazard: TrueHazard) -> float:
@@ -119,6 +129,14 @@ class _Matching:
 
     def _in_time(self, at_ms: int, hazard: TrueHazard, telling: Telling) -> bool:
         return hazard.begins_ms - telling.early_s * 1000 <= at_ms <= self.until_ms(hazard)
+
+    def _doubted(self, alarm: Alarm) -> bool:
+        """Nobody was ever told of it, since its gauge was doubted."""
+        causes = [self._tells.of(rule_id) for rule_id in alarm.explained_by]
+        return alarm.withheld and bool(causes) and all(cause is not None and cause.doubts for cause in causes)
+
+    def _all_told(self, alarm: Alarm, rule: RuleTells, here: Iterable[TrueHazard]) -> tuple[TrueHazard, ...]:
+        return tuple(hazard for hazard in here if self._told(alarm, rule, hazard))
 
     def _told(self, alarm: Alarm, rule: RuleTells, hazard: TrueHazard) -> bool:
         """It stood while the hazard lasted, and was known of before that was over."""
@@ -156,9 +174,16 @@ class _Matching:
         elif alarm.asset_code:
             yield from self._by_asset.get(alarm.asset_code, ())
 
+    def _warned(self, alarm: Alarm, rule: RuleTells) -> Iterator[TrueHazard]:
+        for hazard in self._upstream_of(alarm) if rule.warns_above else ():
+            stood = alarm.worst_within(hazard.begins_ms, hazard.begins_ms) > 0
+            if hazard.kind in rule.warns_above and stood:
+                yield hazard
+
     def _upstream_of(self, alarm: Alarm) -> Iterator[TrueHazard]:
-        """All hazards whose water comes to the place of an alarm."""
-        for asset_code in sorted(self._places.upstream(alarm.asset_code)):
+        """All hazards whose water comes to the place of an alarm; of a pipe, to its upper end."""
+        end = self._places.pipes[alarm.pipe_id][0] if alarm.pipe_id in self._places.pipes else alarm.asset_code
+        for asset_code in sorted(self._places.upstream(end)):
             yield from self._by_asset.get(asset_code, ())
 
     def _lie(self, alarm: Alarm, faults: Iterable[str]) -> Lie | None:

@@ -20,6 +20,7 @@ LABELS: dict[str, str] = {
     "signal": "信号弱",
     "lamp": "灯杆其他",
     "stuck": "传感器卡死",
+    "doubtful": "读数存疑",
     "battery": "电池电量低",
     "late_hazard": "迟到险情",
     "misbehaviour": "上报异常",
@@ -36,7 +37,7 @@ def _parts(score: Score, most: int) -> Iterator[RenderableType]:
     yield Text(
         f"{score.scenario} · {score.network} · seed {score.seed} · {spans}\n"
         f"设备 {score.devices} 台，{score.device_days:g} 设备·日 · 告警 {score.alarms}："
-        f"属实 {score.right}，误报 {score.false}，不计 {score.apart}"
+        f"属实 {score.right}，误报 {score.false}，存疑未报 {score.kept_back}，不计 {score.apart}"
     )
     yield _targets(score)
     yield _kinds(score)

@@ -35,6 +35,8 @@ class RuleTells(_Strict):
     upstream: bool = False
     lies: tuple[str, ...] = ()
     apart: bool = False
+    doubts: bool = False
+    warns_above: tuple[HazardKind, ...] = ()
 
     @model_validator(mode="after")
     def _counted_somewhere(self) -> RuleTells:

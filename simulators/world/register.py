@@ -22,6 +22,9 @@ from underfoot.ledger.pipe_importer import PipesSummary
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
 
+REGISTERED_PER_S = 300.0
+"""Assets and devices, on an ordinary machine."""
+
 _SUBSCRIBES_WITHIN_S = 30.0
 _PLACEHOLDER = re.compile(r"\{[^{}/]*\}")
 """In a mapping's topic: a name in braces stands for a whole level."""

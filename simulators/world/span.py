@@ -47,6 +47,10 @@ class Span:
         """How long it takes to play."""
         return self.seconds / self.speed
 
+    def due_in_s(self, now_ms: int) -> float:
+        """In how long it has to be played, so that it ends then; below 0 where that is over already."""
+        return (self.ends_ms - now_ms) / 1000 - self.real_s
+
     def wait_s(self, now_ms: int) -> float:
-        """How long until it has to be played, so that it ends then; 0 where that is over already."""
-        return max((self.ends_ms - now_ms) / 1000 - self.real_s, 0.0)
+        """The same; 0 where it is over."""
+        return max(self.due_in_s(now_ms), 0.0)

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from deploy.ports import any_free
 from tests.benchmarks.figures import Figure, median
-from tests.benchmarks.rig import Rig, rig, underfoot, wait_for
+from tests.benchmarks.rig import Rig, listens, rig, underfoot, wait_for
 from tests.integration.owing import snapshot
 
 OWED = 10_000
@@ -82,7 +82,7 @@ def _owe(made: Rig, url: str, dead_url: str, repeat: int) -> None:
 def _posts_per_s(made: Rig, url: str, port: int) -> float:
     body = json.dumps(snapshot()).encode()
     with made.run(sys.executable, "-m", "tests.benchmarks.sink", str(port), log="sink") as sink:
-        wait_for(lambda: _answers(port), 20, "the receiver listening")
+        wait_for(lambda: listens(port), 20, "the receiver listening")
         threads = [threading.Thread(target=_post, args=(url, body, OWED // WORKERS)) for _ in range(WORKERS)]
         began = time.monotonic()
         for thread in threads:
@@ -93,16 +93,6 @@ def _posts_per_s(made: Rig, url: str, port: int) -> float:
         sink.process.terminate()
         assert sink.answer()["taken"] >= OWED // WORKERS * WORKERS
     return OWED // WORKERS * WORKERS / took
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.connect()
-    except OSError:
-        return False
-    connection.close()
-    return True
 
 
 def _post(url: str, body: bytes, times: int) -> None:

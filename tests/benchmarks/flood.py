@@ -8,7 +8,7 @@ from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.rig import Rig, last_commit, rig, stored, underfoot, wait_for, wait_until_ready
 
 DEVICES = 20_000
-REPORTS = 150_000
+REPORTS = 300_000
 REPEATS = 3
 GARBAGE = 0.5
 """Of all messages: as much again as there are reports."""
@@ -36,6 +36,6 @@ def _reports_per_s(made: Rig, garbage: float, seed: int) -> float:
         sent = json.loads(made.call(*command))
         assert sent["sent"] == REPORTS + sent["garbage"], sent
         wait_for(lambda: stored(made) - before >= REPORTS, 300, "all reports stored")
-        took = last_commit(made) - sent["began_at"]
+        took: float = last_commit(made) - sent["began_at"]
     assert stored(made) - before == REPORTS
     return REPORTS / took

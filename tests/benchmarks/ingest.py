@@ -26,7 +26,8 @@ BACKLOG_ALLOWED_S = 120.0
 
 
 def figures() -> list[Figure]:
-    noop, noop_cpu, noop_rss, in_c, durable, cpu, rss = ([] for _ in range(7))  # type: list[list[float]]
+    empty: list[list[float]] = [[] for _ in range(7)]
+    noop, noop_cpu, noop_rss, in_c, durable, cpu, rss = empty
     with rig(DEVICES) as made:
         for repeat in range(REPEATS):
             rate, used, peak = _noop(made, repeat)
@@ -98,7 +99,7 @@ def _mosquitto_sub(made: Rig, repeat: int) -> float:
     consumer = subprocess.Popen(sandbox.command(made.rootfs, program), stdout=subprocess.DEVNULL)
     try:
         time.sleep(1.0)
-        began = made.load(REPORTS, repeat, devices=DEVICES)["began_at"]
+        began: float = made.load(REPORTS, repeat, devices=DEVICES)["began_at"]
         consumer.wait(300)
         return REPORTS / (time.time() - began)
     finally:
@@ -139,7 +140,7 @@ def _at_rate(made: Rig, rate: float, seconds: int) -> tuple[list[float], list[fl
         for family in FAMILIES
     )
     with made.connect() as connection:
-        rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
+        rows = connection.execute(query).fetchall()
     return [float(row[0]) for row in rows], [float(row[1]) for row in rows]
 
 
@@ -158,4 +159,5 @@ def _burst(made: Rig) -> float:
         wait_for(lambda: stored(made) - before >= reports, 300, "all reports stored")
         _still_running(watched)
     assert stored(made) - before == reports
-    return max(last_commit(made) - sent["last_ts_ms"] / 1000, 0.0)
+    backlog_s: float = last_commit(made) - sent["last_ts_ms"] / 1000
+    return max(backlog_s, 0.0)

@@ -26,8 +26,11 @@ def main() -> None:
         if seen == wanted:
             client.disconnect()
 
+    def on_connect(*_: object) -> None:
+        client.subscribe(topic_filter, 1)
+
     client.on_message = on_message
-    client.on_connect = lambda *_: client.subscribe(topic_filter, 1)
+    client.on_connect = on_connect
     client.on_subscribe = lambda *_: print("ready", flush=True)  # noqa: T201
     client.connect(url.hostname or "", url.port or 1883)
     client.loop_forever()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ class Rig:
         return psycopg.connect(self.database_url, autocommit=True)
 
     def value(self, query: str) -> Any:
-        row = self.asking.execute(query).fetchone()  # type: ignore[arg-type]
+        row = self.asking.execute(query).fetchone()
         assert row is not None
         return row[0]
 
@@ -118,6 +119,13 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
         if time.monotonic() > until:
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(0.1)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def _rate(made: Rig, workers: int, seed: int) -> float:
         for number in range(workers):
             running.enter_context(made.run(underfoot(), "ingest", log=f"worker-{number}"))
         wait_until_ready(made, workers=workers)
-        began = made.load(REPORTS, seed, devices=DEVICES)["began_at"]
+        began: float = made.load(REPORTS, seed, devices=DEVICES)["began_at"]
         wait_for(lambda: stored(made) - before >= REPORTS, 300, "all reports stored")
         took = last_commit(made) - began
     assert stored(made) - before == REPORTS

@@ -28,6 +28,8 @@ RULES = {rule.rule_id: RuleInForce(rule, 1) for rule in shipped_pack()}
 EMPTIED = """
 SET session_replication_role = replica;  -- without foreign keys, and without the triggers that keep records append-only
 DELETE FROM escalations; DELETE FROM escalation_clocks; DELETE FROM outbox; DELETE FROM comments;
+DELETE FROM callbacks; DELETE FROM case_reported; DELETE FROM case_steps; DELETE FROM cases;
+DELETE FROM case_news; DELETE FROM case_steps; DELETE FROM cases; DELETE FROM unrouted;
 DELETE FROM suppressions; DELETE FROM transitions; DELETE FROM episodes; DELETE FROM alarms; DELETE FROM sinks;
 DELETE FROM inbox; DELETE FROM audit; DELETE FROM devices; DELETE FROM assets; DELETE FROM areas;
 DELETE FROM duty_people; DELETE FROM duty_shifts; DELETE FROM duty_assignments; DELETE FROM duty_absences;

@@ -51,7 +51,20 @@ def snapshot(**changes: Any) -> dict[str, Any]:
             "values": {"tilt_deg": 78.2, "open": True},
         },
         "crew": {"act": "先围挡", "tool": "", "end": "复位", "make_safe_min": 30},
-        "case": {"type": "component", "code": "0103"},
+        "case": {
+            "case_key": 1,
+            "again": 0,
+            "type": "component",
+            "code": "0103",
+            "code_scheme": "GB/T 30428.2-2013",
+            "code_name": "雨水井盖",
+            "condition_name": "井盖缺失、移位、打开",
+            "level": 2,
+            "state": "reported",
+            "ended_how": None,
+            "arrive_by": (now + timedelta(minutes=30)).isoformat(),
+            "repair_by": (now + timedelta(hours=6)).isoformat(),
+        },
         "device": {"device_id": "cover-0312", "family": "cover", "vendor": "安盾"},
         "asset": {
             "asset_code": "4105020103000312",
@@ -80,10 +93,10 @@ class Owing:
         self._connection.close()
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        return self._connection.execute(query, values).fetchall()  # type: ignore[call-overload, no-any-return]
+        return self._connection.execute(query, values).fetchall()
 
     def execute(self, query: str, *values: Any) -> None:
-        self._connection.execute(query, values)  # type: ignore[call-overload]
+        self._connection.execute(query, values)
 
     def sink(
         self, name: str, url: str = "", *, channel: str = "platform", audience: str = "platform", **config: Any
@@ -124,17 +137,19 @@ class Owing:
         notice: str = "raise",
         *,
         owed_for_s: float = 0,
+        company: str | None = None,
+        wait_s: float = 0,
         **changes: Any,
     ) -> int:
         facts = snapshot(alarm_key=alarm_key, transition_no=transition_no, notice=notice, **changes)
         key = hashlib.sha256(f"{alarm_key}|{transition_no}|{sink_key}".encode()).hexdigest()
         row = self.rows(
             "INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity,"
-            " snapshot, owed_since, created_at)"
+            " snapshot, owed_since, created_at, company, next_attempt_at)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now() - make_interval(secs => %s),"
-            " now() - make_interval(secs => %s)) RETURNING delivery_key",
+            " now() - make_interval(secs => %s), %s, now() + make_interval(secs => %s)) RETURNING delivery_key",
             key, sink_key, alarm_key, facts["episode"], transition_no, notice, facts["severity"], Jsonb(facts),
-            owed_for_s, owed_for_s,
+            owed_for_s, owed_for_s, company, wait_s,
         )  # fmt: skip
         self.execute("SELECT pg_notify('underfoot_outbox', '')")
         return int(row[0]["delivery_key"])

@@ -45,6 +45,7 @@ def test_the_platform_gets_the_event_as_its_template_has_it(line: Line) -> None:
     facts = snapshot(
         event_at="2026-07-01T13:38:00+00:00", raised_at="2026-07-01T13:38:00+00:00", episode=3, alarm_key=12
     )
+    facts["case"] |= {"arrive_by": "2026-07-01T14:08:05+00:00", "repair_by": "2026-07-01T19:38:05+00:00"}
     with Receiver() as receiver:
         outcome = send(line, "platform", receiver.url, facts, headers={"Authorization": "Bearer t"})
     answer = {"code": 0, "message": "ok", "data": {"platform_no": "A1"}}
@@ -76,6 +77,13 @@ def test_the_platform_gets_the_event_as_its_template_has_it(line: Line) -> None:
         "case_type": "component",
         "case_code": "0103",
         "case_scheme": "GB/T 30428.2-2013",
+        "case_name": "雨水井盖",
+        "condition": "井盖缺失、移位、打开",
+        "case_level": 2,
+        "event_id": "12-3",
+        "case_state": "reported",
+        "arrive_by": "2026-07-01 22:08:05",
+        "repair_by": "2026-07-02 03:38:05",
         "asset_code": "4105020103000312",
         "device_id": "cover-0312",
         "raised_at": "2026-07-01 21:38:00",

@@ -41,7 +41,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def post(line: Line, server: MailServer, facts: dict[str, Any] | None = None, **config: Any) -> Outcome:
+def post(line: Line, server: MailServer, facts: dict[str, Any] | None = None, /, **config: Any) -> Outcome:
     settings = {
         "host": "127.0.0.1",
         "port": server.port,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from alerts.messages.notice import message
-from tests.integration.shard import HOUR, MINUTE
+from alerts.record.snapshot import Snapshot
+from tests.integration.foul_street import gauges_say, lay
+from tests.integration.shard import HOUR
 from tests.integration.town import Town, town_of
 
 BLOCKED = ("drainage.blockage", "pipe")
@@ -16,41 +18,14 @@ BLOCKED = ("drainage.blockage", "pipe")
 
 @pytest.fixture
 def row(module_database: str) -> Iterator[Town]:
-    """W11 → W12 → W13 → W14, foul, DN 300, each 50 m and falling 0.25 m, with a gauge at each."""
+    """W11 → W12 → W13 → W14."""
     with town_of(module_database) as town:
-        for number in (11, 12, 13, 14):
-            town.device(f"P-{number}", "pipe", north_m=-50 * (number - 11), address="安钢大道")
-            town.ask.execute(
-                "UPDATE assets SET name = %s, kind = '0102' WHERE asset_code = %s", [f"W{number}", f"P-{number}"]
-            )
-        for number in (11, 12, 13):
-            town.ask.execute(
-                "INSERT INTO pipes"
-                " (pipe_id, from_asset, to_asset, kind, diameter_mm, length_m, invert_up_m, invert_down_m)"
-                " VALUES (%s, %s, %s, 'foul', 300, 50, %s, %s)",
-                [
-                    f"W{number}-W{number + 1}",
-                    town.asset_key(f"P-{number}"),
-                    town.asset_key(f"P-{number + 1}"),
-                    100 - 0.25 * (number - 11),
-                    100 - 0.25 * (number - 10),
-                ],
-            )
-        town.shard.restart()
-        town.says(("N-1", {"amount_mm": 1.0}))
-        town.tick()
+        lay(town, 11)
         yield town
 
 
 def levels(town: Town, *fills: float) -> None:
-    """A report of every gauge, from W11 on; a quarter of an hour goes by."""
-    reports = [
-        (f"P-{11 + at}", {"fill_ratio": fill, "level_m": round(fill * 0.3, 3), "network": 0})
-        for at, fill in enumerate(fills)
-    ]
-    town.says(*reports, ("N-1", {"amount_mm": 1.0}))
-    town.tick()
-    town.shard.wait(15 * MINUTE)
+    gauges_say(town, 11, *fills)
 
 
 def sent(town: Town, sink: str) -> list[dict[str, Any]]:
@@ -90,12 +65,16 @@ def test_a_blockage_is_named_and_explains_the_high_water_above_it(row: Town) -> 
     ]  # fmt: skip
     assert row.suppressed("drainage.blockage") == [""]
     [told] = sent(row, "crew")
-    text = message(told, "").text
+    text = message(cast(Snapshot, told), "").text
     assert text.startswith("【橙】疑似堵管｜安钢大道 W12→W13，上游满管、下游0.1m，已30分钟")
     assert "带疏通车查W13，禁止下井" in text
     assert len(text) <= 70
     [case] = sent(row, "platform")
-    assert case["case"] == {"type": "event", "code": "0404"}
+    assert (case["case"]["type"], case["case"]["code"], case["case"]["condition_name"]) == (
+        "event",
+        "0404",
+        "下水道堵塞",
+    )
     assert case["asset"]["name"] == "W13"
 
 

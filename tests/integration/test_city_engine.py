@@ -14,7 +14,8 @@ import pytest
 from alerts.city import engine, weather
 from alerts.city.engine import City, FencedError, Step, run_city, take_over
 from alerts.city.judging import Rulebook, RuleStep
-from alerts.city.memory import BY_CONDITION, Judgement, Memory
+from alerts.city.memory import BY_CONDITION, Judgement, Remembering
+from alerts.city.said import Said
 from alerts.city.weather import weather_of
 from alerts.judge.outcome import RuleInForce
 from alerts.rulebook.book import put, rule_as_last_known
@@ -214,10 +215,10 @@ def test_what_goes_wrong_outside_of_any_step_stops_the_city_only_for_a_moment(
 def test_a_failing_rule_stops_no_other_rule_of_its_step(town: Town) -> None:
     broken, judged = [True], list[str]()
 
-    def judge(connection: Connection, in_force: RuleInForce, memory: Memory, now: datetime) -> list[Judgement]:
+    def judge(said: Said, in_force: RuleInForce, memory: Remembering, now: datetime) -> list[Judgement]:
         judged.append(in_force.rule.rule_id)
         if in_force.rule.rule_id == "cover.dry_weather_high" and broken[0]:
-            connection.execute("SELECT no_such_column FROM devices")
+            said.connection.execute("SELECT no_such_column FROM devices")
         return []
 
     town.begin([Step("composite", RuleStep(Rulebook(), CompositeRule, judge, reasons=BY_CONDITION))])

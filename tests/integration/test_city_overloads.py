@@ -77,7 +77,7 @@ def test_harder_and_harder_rain_is_told_once_at_the_outfall(catchment: Town) -> 
         OVERLOAD[0],
     )
     text = message(told[0]["snapshot"], "").text
-    assert text.startswith("【黄】片区排水将超载｜安钢大道 W15汇水区，约14分钟后W11一带满管。")
+    assert text.startswith("【黄】片区排水将超载｜安钢大道 W15汇水区，约12分钟后W11一带满管。")
     assert "低洼处、下穿布控备泵" in text
     assert len(text) <= 70
 

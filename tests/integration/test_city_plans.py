@@ -48,7 +48,7 @@ def chunks_read(node: dict[str, Any]) -> set[str]:
 )
 def test_reads_the_last_day_or_two(stored: psycopg.Connection[tuple[Any, ...]], name: str, family: str) -> None:
     now = datetime.now(UTC)
-    query = sql.SQL(statement(name)).format(  # type: ignore[arg-type]
+    query = sql.SQL(statement(name)).format(
         latest=sql.Identifier(f"latest_{family}"),
         table=sql.Identifier(f"report_{family}"),
         field=sql.Identifier("level_m"),
@@ -64,3 +64,22 @@ def test_reads_the_last_day_or_two(stored: psycopg.Connection[tuple[Any, ...]], 
     assert row is not None
     read = chunks_read(row[0][0]["Plan"])
     assert 1 <= len(read) <= 3, read
+
+
+def test_whom_a_late_report_concerns_is_asked_of_the_days_that_it_is_about(
+    stored: psycopg.Connection[tuple[Any, ...]],
+) -> None:
+    now = datetime.now(UTC)
+    query = sql.SQL(statement("city.reached")).format(
+        table=sql.Identifier("report_pipe"), reaches=sql.SQL("level_m >= 1::real")
+    )
+    params = {
+        "device_keys": list(range(1, 51)),
+        "since": now - timedelta(hours=8),
+        "until": now,
+        "rule_id": "pipe.dry_weather_foul",
+        "open_since": now - timedelta(hours=2),
+    }
+    row = stored.execute(sql.SQL("EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON) ") + query, params).fetchone()
+    assert row is not None
+    assert 1 <= len(chunks_read(row[0][0]["Plan"])) <= 3

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.codecs.mappings import add, shipped, withdraw
 from tests.integration.test_ledger_import import Ledger, row
-from underfoot.ledger.importer import Count
+from underfoot.ledger.staging import Count
 from underfoot.storage.connect import Connection, connect
 
 
@@ -19,7 +19,7 @@ def ledger(database: str, tmp_path: Path) -> Any:
         yield Ledger(opened, tmp_path)
 
 
-def devices(ledger: Ledger) -> dict[str, tuple[Any, ...]]:
+def devices(ledger: Ledger) -> dict[str, list[Any]]:
     rows = ledger.query(
         "SELECT device_id, codec, gateway_id, gateways.district FROM devices LEFT JOIN gateways USING (gateway_key)"
     )

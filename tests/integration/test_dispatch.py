@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from alerts.deliver.verdict import Verdict
 from tests.integration.owing import Owing, dispatching, eventually
 from tests.integration.receivers import OK, Receiver, Reply, Request
+from underfoot.links import redeem, secrets
+from underfoot.storage.connect import connect
 
 
 @pytest.fixture
@@ -182,17 +185,18 @@ def test_retry_after_holds_back_the_whole_sink_and_is_no_failure_of_it(owing: Ow
     assert len(receiver.requests) == 6, "nothing was sent in the pause"
 
 
-def test_a_robots_minute_budget_is_kept(owing: Owing) -> None:
-    with Receiver(lambda request: Reply(body={"errcode": 0})) as receiver:
-        sink = owing.sink("robot", receiver.url, channel="wecom", per_minute=5)
-        for number in range(12):
-            owing.owe(sink, owing.alarm(number))
-        with dispatching(owing.database):
-            eventually(lambda: len(receiver.requests) == 5)
-            time.sleep(1.5)
-            assert len(receiver.requests) == 5
-        assert sorted(owing.states().values()) == ["delivered"] * 5 + ["owed"] * 7
-        assert owing.rows("SELECT 1 FROM outbox WHERE lease_until IS NOT NULL") == []
+def test_a_receivers_minute_budget_is_kept_where_it_takes_one_alarm_a_message(owing: Owing, receiver: Receiver) -> None:
+    sink = owing.sink("hook", receiver.url, channel="webhook", audience="crew", per_minute=5)
+    for number in range(12):
+        owing.owe(sink, owing.alarm(number), severity=2, worst_severity=2)
+    with dispatching(owing.database):
+        eventually(lambda: len(receiver.requests) == 3)
+        red = owing.owe(sink, owing.alarm(99))
+        eventually(lambda: owing.delivery(red)["state"] == "delivered")
+        time.sleep(1.2)
+        assert len(receiver.requests) == 4, "of five, two are kept for red"
+    assert sorted(owing.states().values()) == ["delivered"] * 4 + ["owed"] * 9
+    assert owing.rows("SELECT 1 FROM outbox WHERE lease_until IS NOT NULL") == []
 
 
 def test_after_72_hours_a_delivery_is_given_up_but_never_a_red_one(owing: Owing, receiver: Receiver) -> None:
@@ -231,8 +235,12 @@ def test_a_crew_is_told_and_told_the_end(owing: Owing, receiver: Receiver) -> No
         eventually(lambda: all_in(owing, "delivered") and len(receiver.requests) == 2)
     assert receiver.requests[0].body["text"].startswith("【红】井盖打开｜")
     assert receiver.requests[1].body["text"].startswith("【解除】井盖打开｜")
-    key = owing.rows("SELECT episode_key FROM episodes")[0]["episode_key"]
-    assert receiver.requests[0].body["link"] == f"https://underfoot.example/api/v1/alarms/{key}"
+    address, token = receiver.requests[0].body["link"].rsplit("/", 1)
+    assert address == "https://underfoot.example/a"
+    with connect(owing.database, "test") as connection:
+        link = redeem(secrets(connection), token, datetime.now(UTC))
+    first = min(owing.states())
+    assert (link.alarm_key, link.episode, link.delivery_key) == (alarm, 1, first), "as the receiver of this delivery"
 
 
 def test_a_crew_is_not_sent_to_what_is_over_but_the_platform_is_told_all(owing: Owing, receiver: Receiver) -> None:

@@ -86,7 +86,7 @@ def test_a_sink_is_added_listed_replaced_and_removed_and_its_secret_is_never_sho
 
 def test_every_channel_tells_what_can_be_set(command: Command) -> None:
     settings = command.json("sinks", "channels")
-    assert {row["channel"] for row in settings} == {"platform", "wecom", "dingtalk", "feishu", "mail", "webhook"}
+    assert {row["channel"] for row in settings} == {"platform", "wecom", "dingtalk", "feishu", "sms", "mail", "webhook"}
     assert all(row["meaning"] for row in settings)
     assert "企业微信群机器人" in command("sinks", "channels")
 

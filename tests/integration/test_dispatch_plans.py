@@ -53,8 +53,8 @@ def read(node: dict[str, Any]) -> tuple[float, set[str]]:
     ("name", "values", "at_most"),
     [
         ("outbox.sinks_at_work", {}, 60),
-        ("outbox.claim", {"sinks": [2], "counts": [100], "lease_s": 15.0}, 120),
-        ("outbox.claim", {"sinks": [1, 2], "counts": [50, 100], "lease_s": 15.0}, 250),
+        ("outbox.claim", {"sinks": [2], "counts": [100], "least": [0], "lease_s": 15.0}, 120),
+        ("outbox.claim", {"sinks": [1, 2], "counts": [50, 100], "least": [0, 4], "lease_s": 15.0}, 250),
         ("outbox.claimed", {"delivery_keys": list(range(1, 101))}, 200),
         ("outbox.release", {"delivery_keys": [1, 2], "leases": [None, None]}, 10),
         ("outbox.list_deliveries", {"state": None, "sink": None, "since": None, "limit": 50}, 60),

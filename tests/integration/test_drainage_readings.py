@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -44,13 +45,18 @@ def connection(database: str) -> Iterator[Connection]:
         yield opened
 
 
+def about(value: float) -> Any:
+    """A number that a reading may hold."""
+    return pytest.approx(value)
+
+
 def test_newest_values_become_heads_at_nodes(connection: Connection) -> None:
     graph = load(connection)
     readings = {reading.device_key: reading for reading in load_readings(connection, graph)}
     assert readings == {
-        1: Reading(1, pytest.approx(72.6), pytest.approx(2.0), AT_US, None, 1),
-        2: Reading(2, pytest.approx(72.6), pytest.approx(0.85 / 0.3), AT_US + 250_000, None, 2),
-        3: Reading(3, pytest.approx(71.56), pytest.approx(0.2), AT_US, pytest.approx(0.002), 3),
+        1: Reading(1, about(72.6), about(2.0), AT_US, None, 1, of_pipe=True),
+        2: Reading(2, about(72.6), about(0.85 / 0.3), AT_US + 250_000, None, 2),
+        3: Reading(3, about(71.56), about(0.2), AT_US, about(0.002), 3, of_pipe=True),
     }  # not the retired gauge, not that off the network, not the cover whose rim nobody knows
 
 

@@ -125,8 +125,8 @@ def test_a_shift_is_handed_over_in_chinese(city: City, file: Path) -> None:
     assert "【红】井盖打开｜人民大道1号 雨水井0001" in text
     assert "无人确认上报：1级1次" in text
     assert "东风路泵车已到" in text
-    assert "## 推送异常 1" in text
-    assert "wang：未送达1" in text
+    assert "## 推送异常 2" in text
+    assert "wang：未送达2" in text
     city.acknowledge(alarm)
     told = json.loads(run("duty", "handover", "--json", "--area", "410502"))
     assert told["unacknowledged"] == []

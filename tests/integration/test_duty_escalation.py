@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
 from alerts.duty import escalation
+from alerts.duty.message import escalation as escalated
 from tests.integration.duty import ROSTER, City, city_of
 from underfoot.alarms import Reason, Severity
 
@@ -31,9 +33,76 @@ def test_level_by_level_while_nobody_acknowledges(city: City) -> None:
     assert city.told()[1:] == [("chen", 2)]
     city.tick(10)
     assert city.told()[2:] == [("zhao", 3)]
-    city.tick(600)
-    assert len(city.told()) == 3
+    city.tick(14)
     assert city.turns(alarm) == [1, 2, 3]
+
+
+TAKEN = "UPDATE outbox SET state = 'delivered' WHERE notice = 'escalate'"
+
+
+def test_after_the_last_level_it_is_told_again_until_somebody_acknowledges(city: City) -> None:
+    city.roster()
+    alarm = city.rise(1)
+    for _ in range(18):
+        city.tick(5)
+        city.ask.execute(TAKEN)
+    assert city.told() == [("wang", 1), ("chen", 2), *[("zhao", 3)] * 6], "at 15, 30, 45, 60, 75 and 90 minutes"
+    city.tick(60 * 37)
+    assert city.turns(alarm) == [1, 2, 3, 3, 3, 3, 3, 3, 3], "whatever was missed meanwhile is one message"
+    [row] = city.rows("SELECT snapshot FROM outbox WHERE notice = 'escalate' ORDER BY delivery_key DESC LIMIT 1")
+    assert "起38小时" in escalated(row["snapshot"], ("", "")), "since it was raised, not since somebody was told last"
+    assert row["snapshot"]["escalation"]["unanswered"] == ["赵敏"]
+    [row] = city.rows("SELECT proof FROM transitions WHERE alarm_key = %s ORDER BY transition_no DESC LIMIT 1", alarm)
+    assert row["proof"]["label"] == "3级再次：赵敏（全天）"
+    city.acknowledge(alarm)
+    city.tick(600)
+    assert len(city.turns(alarm)) == 9
+    city.unacknowledge(alarm)
+    city.tick()
+    assert city.turns(alarm)[9:] == [1], "from the first level again"
+
+
+@pytest.mark.parametrize(("severity", "after"), [(Severity.orange, 60), (Severity.yellow, 240)])
+def test_how_often_it_is_told_again_goes_by_severity(city: City, severity: Severity, after: float) -> None:
+    city.roster()
+    alarm = city.rise(1, severity)
+    city.tick(600)
+    city.ask.execute(TAKEN)
+    before = len(city.turns(alarm))
+    city.tick(after - 1)
+    assert len(city.turns(alarm)) == before
+    city.tick(1)
+    assert len(city.turns(alarm)) == before + 1
+
+
+def test_whoever_has_not_got_the_last_one_yet_is_not_owed_another(city: City) -> None:
+    """Their sink is dead: whoever is below is told, and it is not filled with what says the same."""
+    city.roster()
+    alarm = city.rise(1)
+    city.tick(20)
+    city.ask.execute(TAKEN + " AND sink_key <> (SELECT sink_key FROM sinks WHERE name = 'zhao')")
+    city.tick(15)
+    assert city.told()[3:] == [("chen", 2)]
+    city.tick(600)
+    assert city.told()[4:] == [("wang", 1)]
+    city.tick(600)
+    assert city.turns(alarm) == [1, 2, 3, 2, 1], "nobody whose sink works: their turn stays"
+    city.ask.execute(TAKEN)
+    city.tick(1)
+    assert city.told()[5:] == [("zhao", 3)]
+
+
+def test_with_nobody_at_the_last_level_the_one_below_is_told_again(city: City) -> None:
+    city.roster()
+    city.ask.execute("UPDATE sinks SET enabled = false WHERE name = 'zhao'")
+    alarm = city.rise(1)
+    for _ in range(4):
+        city.tick(10)
+        city.ask.execute(TAKEN)
+    assert city.turns(alarm) == [1, 2, 2], "level 3 was empty at 15 minutes"
+    city.ask.execute("UPDATE sinks SET enabled = true")
+    city.tick(1)
+    assert city.turns(alarm) == [1, 2, 2, 3], "and has its turn when somebody is there"
 
 
 def test_the_record_says_whose_turn_it_was(city: City) -> None:
@@ -167,33 +236,42 @@ def test_killed_at_every_statement_nothing_is_told_twice_and_nothing_forgotten(
     execute = psycopg.Connection.execute
     left = [0]
 
-    def dying(self: psycopg.Connection, *given: object, **more: object) -> object:
+    def dying(self: psycopg.Connection, *given: Any, **more: Any) -> Any:
         left[0] -= 1
         if left[0] == 0:
             raise KilledError
-        return execute(self, *given, **more)  # type: ignore[arg-type]
+        return execute(self, *given, **more)
+
+    def tick_until_it_lives() -> int:
+        died = 0
+        for n in range(1, 200):
+            left[0] = n
+            with monkeypatch.context() as patch:
+                patch.setattr(psycopg.Connection, "execute", dying)
+                try:
+                    city.tick()
+                except KilledError:
+                    died += 1
+                    continue
+            break
+        return died
 
     alarms = [city.rise(device) for device in (1, 2, 3)]
     city.wait(6)
     before = city.now
-    died = 0
-    for n in range(1, 200):
-        left[0] = n
-        with monkeypatch.context() as patch:
-            patch.setattr(psycopg.Connection, "execute", dying)
-            try:
-                city.tick()
-            except KilledError:
-                died += 1
-                continue
-        break
-    assert died > 10
+    assert tick_until_it_lives() > 10
     assert city.now == before
     city.tick()
     assert [city.turns(alarm) for alarm in alarms] == [[1, 2]] * 3
     assert sorted(city.told()) == [("chen", 2)] * 3 + [("li", 1)] + [("wang", 1)] * 2
     city.tick(10)
     assert [city.turns(alarm) for alarm in alarms] == [[1, 2, 3]] * 3
+    for again in (1, 2):
+        city.ask.execute(TAKEN)
+        city.wait(15)
+        assert tick_until_it_lives() > 10
+        city.tick()
+        assert [city.turns(alarm) for alarm in alarms] == [[1, 2, 3] + [3] * again] * 3
 
 
 def test_the_database_itself_refuses_to_tell_a_level_twice(city: City) -> None:
@@ -357,6 +435,35 @@ def test_what_was_taken_or_is_over_needs_no_telephone(city: City) -> None:
     city.clear(3)
     city.tick(60)
     assert city.told() == []
+
+
+def test_a_case_of_which_the_platform_says_nothing_is_telephoned_about(city: City) -> None:
+    """It has taken the case, and it calls back; yet not a word in an hour."""
+    city.roster()
+    city.ask.execute(PLATFORM)
+    city.ask.execute("""UPDATE sinks SET config = config || '{"callbacks": {"signer": {"kind": "none"}}}'""")
+    alarms = [city.rise(device) for device in (1, 3)]
+    for alarm in alarms:
+        city.acknowledge(alarm)
+    city.ask.execute("UPDATE outbox SET state = 'delivered'")
+    city.ask.execute(
+        "INSERT INTO case_reported (case_key, sink_key, reported_at, told_at)"
+        " SELECT c.case_key, s.sink_key, %(now)s, %(now)s FROM cases c, sinks s WHERE s.audience = 'platform'",
+        {"now": city.now},
+    )
+    city.ask.execute(
+        "UPDATE case_reported SET heard_at = %s WHERE case_key = (SELECT min(case_key) FROM cases)", [city.now]
+    )
+    city.tick(59)
+    assert city.told() == []
+    city.tick(2)
+    assert city.told() == [("wang", 1)]
+    [row] = city.rows("SELECT snapshot FROM outbox WHERE notice = 'escalate'")
+    assert row["snapshot"]["reason"] == "no_callback"
+    assert row["snapshot"]["escalation"]["sink"] == "city"
+    assert "city1小时1分无反馈" in escalated(row["snapshot"], ("", ""))
+    city.tick(600)
+    assert len(city.told()) == 1
 
 
 # what a tick costs ---------------------------------------------------------------------------------------------------

@@ -58,12 +58,12 @@ def realarmed(shard: Shard, at: datetime) -> None:
 # acknowledging --------------------------------------------------------------------------------------------------------
 
 
-def test_the_platform_acknowledges_as_an_operator_does(shard: Shard) -> None:
+def test_the_platform_acknowledges_until_a_person_does(shard: Shard) -> None:
     shard.commit(shard.says("C-1", {"open": True}))
-    for actor in ("platform:city", "wang"):
+    for actor in ("platform:city", "platform:city", "wang", "li", "platform:city"):
         acknowledge(shard, actor)
-    assert human(shard) == ("acknowledged", "platform:city")
-    assert human_record(shard) == [("acknowledged", "platform:city")]
+    assert human(shard) == ("acknowledged", "wang")
+    assert human_record(shard) == [("acknowledged", "platform:city"), ("acknowledged", "wang")]
 
 
 def test_a_new_episode_is_unacknowledged(shard: Shard) -> None:

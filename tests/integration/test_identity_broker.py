@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from deploy import stack
+from deploy.errors import StackError
 from deploy.keeping import KeptMosquitto, local
 from deploy.secure import Identities, Listeners
 from tests.conftest import OwnStack, _home
@@ -389,7 +390,7 @@ def test_the_open_broker_is_still_open(own_stack: OwnStack) -> None:
 
 
 def test_a_running_open_broker_is_not_closed_under_its_clients(own_stack: OwnStack) -> None:
-    with pytest.raises(stack.StackError, match="already runs, open to all"):
+    with pytest.raises(StackError, match="already runs, open to all"):
         stack.up(own_stack.home, servers=("mosquitto",), accounts_in=own_stack.database_url)
     stack.stop(own_stack.home, "mosquitto")
     status = stack.up(own_stack.home, servers=("mosquitto",), accounts_in=own_stack.database_url)

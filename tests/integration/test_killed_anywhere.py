@@ -90,7 +90,9 @@ class Life:
     def _as_they_come(self, arrivals: list[Arrival], again: int) -> list[Arrival]:
         return [self.shard.redelivered(arrival) for arrival in arrivals] if again else arrivals
 
-    def _until_done(self, work: Callable[[int], None]) -> None:
+    # `...`: what a lambda keeps of the loop around it is a parameter too.
+    def _until_done(self, work: Callable[..., None]) -> None:
+        """`work` is given how often it was done before."""
         again = 0
         while True:
             try:

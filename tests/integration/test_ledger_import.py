@@ -286,9 +286,10 @@ def test_what_contradicts_the_record_is_no_traceback(ledger: Ledger) -> None:
 
 def test_a_workbook_is_imported(ledger: Ledger, tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    book.active.append(["窨井盖台账"])
-    book.active.append(["设备编号", "设备类别", "区划代码", "部件编码", "部件名称", "经度", "纬度", "上报间隔(小时)"])
-    book.active.append(["WF-1", "智慧井盖", 410502, 4105020103000312, "雨水井", 114.352812, 36.102345, 24])
+    sheet = book.worksheets[0]
+    sheet.append(["窨井盖台账"])
+    sheet.append(["设备编号", "设备类别", "区划代码", "部件编码", "部件名称", "经度", "纬度", "上报间隔(小时)"])
+    sheet.append(["WF-1", "智慧井盖", 410502, 4105020103000312, "雨水井", 114.352812, 36.102345, 24])
     path = tmp_path / "a.xlsx"
     book.save(path)
     book.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -24,11 +24,12 @@ def read(path: Path, sheet: str | None = None) -> list[FileRow]:
         return rows
 
 
-def workbook(path: Path, *rows: Sequence[object], title: str = "台账") -> Path:
+def workbook(path: Path, *rows: list[Any], title: str = "台账") -> Path:
     book = openpyxl.Workbook()
-    book.active.title = title
+    sheet = book.worksheets[0]
+    sheet.title = title
     for row in rows:
-        book.active.append(row)
+        sheet.append(row)
     book.save(path)
     book.close()
     return path
@@ -102,8 +103,8 @@ def test_codes_that_excel_has_cut_are_told_from_codes_that_end_in_0(tmp_path: Pa
 
 def test_the_sheet_is_the_first_with_a_header_or_the_one_named(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    book.active.title = "说明"
-    book.active.append(["填表说明"])
+    book.worksheets[0].title = "说明"
+    book.worksheets[0].append(["填表说明"])
     for number, title in enumerate(["一季度", "二季度"]):
         sheet = book.create_sheet(title)
         sheet.append(["asset_code", "area_code"])

@@ -64,7 +64,7 @@ def test_a_network_becomes_a_city_in_one_go(connection: Connection, made: tuple[
     ends = outfalls(graph)
     assert ends.keys() == graph.nodes.keys()
     assert {"洹河雨水排口汇水区", "洹滨雨水泵站汇水区", "污水处理厂进水口汇水区"} <= set(catchments(graph).values())
-    bound = dict(
+    bound: dict[str, str] = dict(
         connection.execute("SELECT device_id, gateway_id FROM devices JOIN gateways USING (gateway_key)").fetchall()
     )
     assert bound == {site.device.device_id: site.gateway_id for site in city.sites if site.gateway_id}

@@ -119,7 +119,7 @@ def test_any_pattern_of_nulls(connection: Connection, family: Family) -> None:
 )
 def test_extra_is_jsonb(connection: Connection, raw: bytes, read: dict[str, Any] | None) -> None:
     (row,) = copied(connection, FAMILIES["cover"], [One(0, 0, {"tilt_deg": 1}, extra=raw, digest=1)])
-    (shown,) = connection.execute("SELECT extra::text = %s::jsonb::text FROM report_cover", [raw.decode()]).fetchone()
+    [(shown,)] = connection.execute("SELECT extra::text = %s::jsonb::text FROM report_cover", [raw.decode()]).fetchall()
     assert shown
     if read is not None:
         assert row["extra"] == read

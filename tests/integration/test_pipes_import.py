@@ -145,10 +145,11 @@ def test_importing_again_changes_nothing_and_then_only_what_changed(pipes: Pipes
 
 def test_a_workbook_in_chinese_is_read_as_a_csv_is(pipes: Pipes) -> None:
     book = openpyxl.Workbook()
-    book.active.append(["污水管段台账"])
-    book.active.append(list(TITLES))
-    book.active.append(["W1-W2", code(1), code(2), "污水", 300, 50, 99.75, 99.5])
-    book.active.append(["Y2-Y3", code(2), code(3), "雨水", "DN600", "50m", "99.50", 99.25])
+    sheet = book.worksheets[0]
+    sheet.append(["污水管段台账"])
+    sheet.append(list(TITLES))
+    sheet.append(["W1-W2", code(1), code(2), "污水", 300, 50, 99.75, 99.5])
+    sheet.append(["Y2-Y3", code(2), code(3), "雨水", "DN600", "50m", "99.50", 99.25])
     path = pipes.folder / "管段.xlsx"
     book.save(path)
     book.close()

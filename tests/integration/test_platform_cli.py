@@ -76,14 +76,14 @@ def alarm(owing: Owing, **changes: Any) -> str:
 
 def test_what_ships_is_listed_shown_and_can_be_read_again(tmp_path: Path, owing: Owing) -> None:
     listed = json.loads(run("platform", "configs", "--json"))
-    assert [row["name"] for row in listed] == ["generic", "yunguanfu"]
+    assert [row["name"] for row in listed] == ["generic", "shengpingtai", "yunguanfu"]
     copied = tmp_path / "copy.yaml"
     copied.write_text(run("platform", "show", "yunguanfu"), encoding="utf-8")
     number = alarm(owing)
     url = ("--url", "https://c.example/e")
     copy, shipped = (try_json(source, "--alarm", number, *url) for source in (str(copied), "yunguanfu"))
     assert copy == shipped
-    assert "there are generic, yunguanfu" in unwrapped(run("platform", "show", "wuhu", code=2))
+    assert "there are generic, shengpingtai, yunguanfu" in unwrapped(run("platform", "show", "wuhu", code=2))
     fields = {row["name"]: row for row in json.loads(run("platform", "fields", "--json"))}
     assert fields["severity"]["values"] == [1, 2, 3, 4]
     assert all(row["meaning"] for row in fields.values())
@@ -167,7 +167,10 @@ def test_a_file_becomes_a_sink_and_its_secrets_stay_hidden(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("wuhu.yaml", "--alarm", "1"), "wuhu.yaml: No such file or directory; a file, or one of generic, yunguanfu"),
+        (
+            ("wuhu.yaml", "--alarm", "1"),
+            "wuhu.yaml: No such file or directory; a file, or one of generic, shengpingtai, yunguanfu",
+        ),
         (("generic", "--alarm", "1"), "generic: platform: url: Field required"),
         (("generic", "--alarm", "99", "--url", "http://c.example"), "--alarm 99: there is no such alarm"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner
@@ -34,6 +34,9 @@ SEALED = {"kind": "sm4-sm2", "app_code": "underfoot", "sm4_key": SM4_KEY, "priva
 SEAL = Sealed(bytes.fromhex(SM4_KEY), bytes.fromhex(PUBLIC))
 KNOWN = {"underfoot": "SEC1"}
 
+SIGNED: list[tuple[Literal["md5", "hmac-sha256", "hmac-sm3"], str]] = [
+    ("md5", "body"), ("hmac-sha256", "body"), ("hmac-sm3", "body"), ("hmac-sm3", "query"), ("md5", "headers"),
+]  # fmt: skip
 
 WAYS: list[Any] = [
     pytest.param({}, {"headers": {"Authorization": "Bearer SEC1"}}, {"token": "SEC1"}, id="none"),
@@ -48,9 +51,7 @@ WAYS: list[Any] = [
             {**PARAMETERS, "algorithm": algorithm, "place": place}, {},
             {"signed": Parameters(KNOWN, algorithm)}, id=f"{algorithm}-{place}",
         )
-        for algorithm, place in (
-            ("md5", "body"), ("hmac-sha256", "body"), ("hmac-sm3", "body"), ("hmac-sm3", "query"), ("md5", "headers"),
-        )
+        for algorithm, place in SIGNED
     ),
     pytest.param(
         {**PARAMETERS, "algorithm": "hmac-sha256", "place": "headers", "covers_body": False}, {},

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -357,12 +357,18 @@ def test_snapshot_says_everything_a_message_may_say(shard: Shard) -> None:
     shard.wait(MINUTE)
     shard.commit(shard.says("C-1", {"open": False}))
     raised, cleared = (row["snapshot"] for row in shard.rows("SELECT snapshot FROM outbox ORDER BY delivery_key"))
-    assert raised.keys() == cleared.keys() == Snapshot.__annotations__.keys() - {"escalation", "pictures"}
+    assert raised.keys() == cleared.keys() == Snapshot.__annotations__.keys() - {"escalation", "news", "pictures"}
     assert raised["installation_id"] == str(shard.one("SELECT installation_id FROM installation")["installation_id"])
-    assert raised["case"] == {"type": "component", "code": "0103"}, "the class of its asset"
-    assert raised["crew"] == {"act": "先围挡", "tool": "", "end": "复位", "make_safe_min": 30}
+    case = shard.one("SELECT case_key, arrive_by, repair_by, opened_at FROM cases")
+    shown = raised["case"]
+    assert (shown["type"], shown["code"], shown["code_name"]) == ("component", "0103", "雨水井盖"), "of its asset"
+    assert (shown["case_key"], shown["condition_name"], shown["level"]) == (case["case_key"], "井盖缺失、移位、打开", 2)
+    assert datetime.fromisoformat(shown["arrive_by"]) == case["arrive_by"] == case["opened_at"] + timedelta(minutes=30)
+    assert datetime.fromisoformat(shown["repair_by"]) == case["repair_by"] == case["opened_at"] + timedelta(hours=6)
+    assert (shown["state"], cleared["case"]["state"]) == ("reported", "cancelled"), "nobody was on the way"
+    assert raised["crew"] == {"act": "先围挡", "watch": "", "tool": "", "end": "复位", "make_safe_min": 30}
     assert raised["device"] == {"device_id": "C-1", "family": "cover", "vendor": "甲厂"}
-    assert raised["area"] == {"code": "410502", "name": "文峰区", "district": "410502"}
+    assert raised["area"] == {"code": "410502", "name": "文峰区", "district": "410502", "street": None}
     assert raised["asset"]["maintenance_unit"] == "文峰养护所"
     assert (raised["asset"]["lon"], raised["asset"]["lat"]) == (114.372615, 36.098779)
     assert (raised["notice"], raised["cleared_at"], raised["severity"]) == ("raise", None, 4)
@@ -376,7 +382,8 @@ def test_cover_without_a_known_class_is_nobodys_cover(shard: Shard) -> None:
     shard.sink("city", "platform")
     shard.ask.execute("UPDATE assets SET kind = '' WHERE asset_code = '4105020103000001'")
     record(shard, opening(shard))
-    assert shard.one("SELECT snapshot FROM outbox")["snapshot"]["case"] == {"type": "component", "code": "0114"}
+    case = shard.one("SELECT snapshot FROM outbox")["snapshot"]["case"]
+    assert (case["type"], case["code"], case["code_name"]) == ("component", "0114", "无主井盖")
 
 
 def test_idempotency_key_is_the_same_over_a_second_run_from_the_same_state(shard: Shard) -> None:

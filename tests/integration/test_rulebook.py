@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from rich.console import Console
 from typer.testing import CliRunner
 
+from alerts.judge.outcome import RuleInForce
 from alerts.rulebook import book as rulebook
 from alerts.rulebook import cli as rules_cli
 from alerts.rulebook.book import (
@@ -28,7 +29,7 @@ from alerts.rulebook.book import (
     withdraw,
 )
 from alerts.rulebook.cli import commands
-from alerts.rules import Rule, RuleError, parse_rule, shipped_pack
+from alerts.rules import LevelRule, Rule, RuleError, parse_rule, shipped_pack
 from alerts.rules.override import Scope, parse_override
 from underfoot.storage.connect import Connection, connect
 from underfoot.storage.statements import statement
@@ -66,7 +67,7 @@ def edited(rule_id: str = "road.ponding", **changes: Any) -> Rule:
     return parse_rule(PACK[rule_id].model_dump(mode="json") | {"source": "a test"} | changes)
 
 
-def in_force(connection: Connection) -> dict[str, rulebook.RuleInForce]:
+def in_force(connection: Connection) -> dict[str, RuleInForce]:
     return {one.rule.rule_id: one for one in rules_in_force(connection)}
 
 
@@ -215,13 +216,16 @@ def test_an_override_is_a_variant_of_the_rule_in_force(connection: Connection) -
     assert put_override(connection, parse_override(SCHOOL), actor="li") is None
     (variant,) = in_force(connection)["road.ponding"].variants
     assert (str(variant.scope), variant.version, variant.enabled) == ("tag:学校门口", 2, True)
-    assert [level.limit for level in variant.rule.levels] == [20]  # type: ignore[union-attr]
+    assert isinstance(variant.rule, LevelRule)
+    assert [level.limit for level in variant.rule.levels] == [20]
     put(connection, edited(off_delay_s=60), actor="li")
     (variant,) = in_force(connection)["road.ponding"].variants
     assert variant.version == 3, "what counts in this scope has changed with the rule"
-    assert variant.rule.off_delay_s == 60  # type: ignore[union-attr]
+    assert isinstance(variant.rule, LevelRule)
+    assert variant.rule.off_delay_s == 60
     was = rule_as_of(connection, "road.ponding", 2, Scope.parse("tag:学校门口"))
-    assert (was.version, str(was.scope), was.rule.off_delay_s) == (2, "tag:学校门口", 600)  # type: ignore[union-attr]
+    assert isinstance(was.rule, LevelRule)
+    assert (was.version, str(was.scope), was.rule.off_delay_s) == (2, "tag:学校门口", 600)
     assert rule_as_of(connection, "road.ponding", 1, Scope.parse("tag:学校门口")).scope.kind == "city"
     assert withdraw(connection, "road.ponding", Scope.parse("tag:学校门口"), actor="li") == 4
     assert in_force(connection)["road.ponding"].variants == ()

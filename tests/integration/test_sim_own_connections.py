@@ -29,12 +29,15 @@ class Listener:
         self._subscribed = threading.Event()
         broker = Broker.all_from_url(url)[0]
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "listener", clean_session=True)
-        self.client.on_connect = lambda *_: self.client.subscribe("own/+", 1)
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self._subscribed.set()
         self.client.on_message = self._take
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
         assert self._subscribed.wait(10)
+
+    def _subscribe(self, *_: object) -> None:
+        self.client.subscribe("own/+", 1)
 
     def _take(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
         self.came[message.topic.removeprefix("own/")].append(int(message.payload))

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from simulators.platform.access import Access
 from simulators.platform.app import PlatformSettings
 from simulators.platform.cases import FINAL, WAY, CaseState
 from simulators.platform.course import Callbacks, Course, Fates, Limits, Outage, Takes, load_course
@@ -195,10 +196,13 @@ def test_a_course_may_be_told_while_it_runs_and_its_outages_come_on_time() -> No
         assert client.post("/course", json=course.model_dump(mode="json")).status_code == 200
         assert client.get("/course").json()["name"] == "mine"
         until(over(client), "closed case")
-        statuses = []
-        until(
-            lambda: statuses.append(push(client, event("p1")).status_code) or {200, 503} <= set(statuses[-2:]), "outage"
-        )
+        statuses: list[int] = []
+
+        def outage_begins() -> bool:
+            statuses.append(push(client, event("p1")).status_code)
+            return {200, 503} <= set(statuses[-2:])
+
+        until(outage_begins, "outage")
         until(lambda: push(client, event("p1")).status_code == 200, "end of the outage")
 
 
@@ -252,3 +256,122 @@ def test_every_open_state_leads_somewhere() -> None:
                 reached.add(state)
                 look.append(state)
     assert reached == set(CaseState) - {CaseState.forced_close, CaseState.cancelled}
+
+
+def test_callbacks_expire_and_are_replayed() -> None:
+    answers: list[int] = []
+
+    def check(request: Request) -> Reply:
+        old = abs(time.time() - int(request.headers["x-tif-timestamp"])) > 180
+        nonce = request.headers["x-tif-nonce"]
+        known = any(one is not request and one.headers["x-tif-nonce"] == nonce for one in receiver.requests)
+        answers.append(401 if old or known else 200)
+        return Reply(status=answers[-1], body={"code": 0})
+
+    with Receiver(check) as receiver:
+        habits = Callbacks(token="t", expired=0.3, replayed=0.5)
+        with running(PlatformSettings(course=Course(takes=_AT_ONCE, callbacks=habits))) as client:
+            for number in range(4):
+                push(client, event(f"p{number}", alarm=str(number), callback_url=receiver.url))
+            until(over(client, 4), "ends")
+            replays = client.get("/records", params={"kind": "replay"}).json()
+            refused = client.get("/records", params={"kind": "callback", "outcome": "refused"}).json()
+    assert replays
+    assert {record["outcome"] for record in replays} == {"refused"}
+    assert refused
+    assert answers.count(401) == len(replays) + len(refused)
+    with pytest.raises(ValueError, match="token"):
+        Callbacks(expired=0.1)
+
+
+def test_what_waits_goes_together_and_each_has_its_own_outcome() -> None:
+    def judge(request: Request) -> Reply:
+        time.sleep(0.1)
+        told = request.body.get("callbacks", [])
+        lines = [{"code": 404 if one["event_id"].startswith("3-") else 0, "message": ""} for one in told]
+        return Reply(body={"code": 0, "data": {"list": lines}})
+
+    with Receiver(judge) as receiver:
+        habits = Callbacks(token="t", together=3)
+        with running(PlatformSettings(course=Course(takes=_AT_ONCE, callbacks=habits))) as client:
+            for number in range(1, 9):
+                push(client, event(f"p{number}", alarm=str(number), callback_url=receiver.url))
+            until(over(client, 8), "ends")
+            records = client.get("/records", params={"kind": "callback"}).json()
+        requests = list(receiver.requests)
+    listed = [request.body["callbacks"] for request in requests if "callbacks" in request.body]
+    assert listed
+    assert all(2 <= len(told) <= 3 for told in listed)
+    assert all("x-push-id" not in request.headers for request in requests if "callbacks" in request.body)
+    each = [one for request in requests for one in request.body.get("callbacks", [request.body])]
+    for number in range(1, 9):
+        told = [one["case_status"] for one in each if one["event_id"] == f"{number}-1"]
+        assert told == ["accepted", "dispatched", "handling", "handle_finish", "closed"]
+    assert len(records) == 8 * 5
+    in_lists = [one for told in listed for one in told]
+    refused = [record for record in records if record["outcome"] == "refused"]
+    assert len(refused) == sum(one["event_id"] == "3-1" for one in in_lists)
+
+
+def test_a_lost_event_is_known_again_once_it_is_told_again() -> None:
+    with running(PlatformSettings(course=Course(goes_on=False))) as client:
+        client.post("/behaviour", json={"kind": "lose_event", "count": 1}).raise_for_status()
+        first = push(client, event("p1")).json()
+        assert first["message"] == "success"
+        assert client.get("/cases").json() == []
+        again = push(client, event("p1")).json()
+        assert again == first
+        assert only_case(client)["platform_no"] == first["data"]["platform_no"]
+        assert push(client, event("p1")).json()["message"] == "duplicate"
+        push(client, event("p2", 2, "clear"))
+        assert client.get("/violations").json() == []
+
+
+def test_a_case_that_was_lost_later_may_be_told_from_the_beginning(tmp_path: Path) -> None:
+    record = tmp_path / "platform.jsonl"
+    with running(PlatformSettings(record=record, course=Course(goes_on=False))) as client:
+        number = push(client, event("p1")).json()["data"]["platform_no"]
+        push(client, event("p2", 2, "change"))
+        client.delete(f"/cases/{number}").raise_for_status()
+        assert client.delete(f"/cases/{number}").status_code == 404
+    with running(PlatformSettings(record=record, course=Course(goes_on=False))) as client:
+        assert client.get("/cases").json() == []
+        for push_id, transition, notice in (("p1", 1, "raise"), ("p2", 2, "change"), ("p3", 3, "clear")):
+            answer = push(client, event(push_id, transition, notice)).json()
+            assert (answer["message"], answer["data"]["platform_no"]) == ("success", number)
+        assert client.get("/violations").json() == []
+
+
+def test_it_lists_its_cases_to_whoever_reported_them() -> None:
+    with running(PlatformSettings(course=Course(goes_on=False))) as client:
+        numbers = [push(client, event(f"p{n}", alarm=str(n))).json()["data"]["platform_no"] for n in range(5)]
+        client.post(f"/cases/{numbers[0]}", json={"state": "pending_register"})
+        listed: list[dict[str, Any]] = []
+        after = ""
+        while after is not None:
+            data = client.get("/query", params={"after": after, "limit": 2}).json()["data"]
+            listed, after = listed + data["cases"], data["next"]
+        assert [case["platform_no"] for case in listed] == numbers
+        assert [case["case_status"] for case in listed] == ["pending_register", *["reported"] * 4]
+        assert listed[3]["event_id"] == "3-1"
+        certain = client.get("/query", params={"ids": f"{numbers[4]},SJ0"}).json()["data"]
+        assert [case["platform_no"] for case in certain["cases"]] == [numbers[4]]
+        assert client.get("/query", params={"limit": "many"}).status_code == 400
+        client.post("/behaviour", json={"kind": "refuse", "target": "query", "status": 503, "count": 1})
+        assert client.get("/query").status_code == 503
+    with running(PlatformSettings(access=Access(token="t"))) as client:
+        assert client.get("/query").status_code == 401
+
+
+def test_what_was_reported_by_mistake_is_taken_back_until_somebody_was_sent() -> None:
+    with running(PlatformSettings(course=Course(goes_on=False))) as client:
+        early, late = (push(client, event(f"p{n}", alarm=str(n))).json()["data"]["platform_no"] for n in (1, 2))
+        for state in ("pending_register", "accepted", "pending_dispatch", "dispatched"):
+            client.post(f"/cases/{late}", json={"state": state}).raise_for_status()
+        for n in (1, 2):
+            push(client, event(f"c{n}", 2, "cancel", alarm=str(n)))
+        assert [client.get(f"/cases/{number}").json()["state"] for number in (early, late)] == [
+            "cancelled",
+            "dispatched",
+        ]
+        assert client.get("/violations").json() == []

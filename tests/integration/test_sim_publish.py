@@ -50,15 +50,18 @@ class Subscriber:
         self.subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "counter", clean_session=False, protocol=mqtt.MQTTv311)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda *_: self.client.subscribe("underfoot/v1/#", 1)
+        self.client.on_connect = self._subscribe
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_message = self._count
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
         assert self.subscribed.wait(10)
 
+    def _subscribe(self, *_: object) -> None:
+        self.client.subscribe("underfoot/v1/#", 1)
+
     def _count(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
-        self.got[message.topic, message.payload] += 1
+        self.got[message.topic, bytes(message.payload)] += 1
 
     def wait_for(self, distinct: int) -> Counter[tuple[str, bytes]]:
         """Everything that came, once `distinct` messages have and nothing has been coming for a while."""

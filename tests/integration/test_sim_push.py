@@ -160,7 +160,7 @@ def test_vendors_get_mappings_and_accounts_and_new_secrets_each_time(
         assert in_force == {"ctwing-ad19prof"}
         first = push_logins(connection, city, "test")
         assert first.keys() == of_push
-        vendors = dict(connection.execute("SELECT device_id, vendor FROM devices").fetchall())
+        vendors: dict[str, str] = dict(connection.execute("SELECT device_id, vendor FROM devices").fetchall())
         for device_id, login in first.items():
             account = authenticate(connection, *login)
             assert account is not None, "it opens"

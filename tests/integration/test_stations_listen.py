@@ -7,12 +7,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
 import pytest
 
 from ingest import listen as listening
+from ingest.stations.post import Queue
 from tests.conftest import OwnStack
 from tests.integration.listener import listener_on, until
 from tests.unit import sl651_frames as known
@@ -181,9 +181,13 @@ def test_many_stations_are_held_back_while_the_database_takes_nothing(
 ) -> None:
     """Far more is sent than may wait; nothing is lost, and nobody is read from meanwhile."""
     monkeypatch.setattr(listening, "_WAITING_BYTES", 50_000)
-    queues: list[Any] = []
-    queue_class = listening.Queue
-    monkeypatch.setattr(listening, "Queue", lambda most: queues.append(queue_class(most)) or queues[-1])
+    queues: list[Queue] = []
+
+    def kept(most: int) -> Queue:
+        queues.append(Queue(most))
+        return queues[-1]
+
+    monkeypatch.setattr(listening, "Queue", kept)
     count = 400
     with listener_on(database, stations_idle_s=1) as listener, contextlib.ExitStack() as opened:
         stations = [opened.enter_context(listener.station()) for _ in range(4)]

@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 
+from alerts.cases import swallow
 from alerts.channels.interface import Delivery
 from alerts.channels.platform.city import PlatformConfig
 from alerts.channels.platform.request import request
 from alerts.messages.notice import message
 from alerts.messages.wording import LONGEST
+from alerts.record.snapshot import Snapshot
 from alerts.regions import shelves
 from alerts.regions.suppress import suppress
 from alerts.rulebook.book import put, rule_as_last_known, withdraw
@@ -62,7 +64,12 @@ def test_four_hundred_alarms_are_told_as_one_and_the_reds_by_themselves(city: St
     assert told.pop(("storm.incident", "raise")) == 1
     assert told.pop(("storm.incident", "change")) == 1, "seven minutes, one update in five"
     assert not told
-    assert city.owed("platform") == [("cover.open", "raise")] * 3, "an incident is no case"
+    filed = Counter(city.owed("platform"))
+    assert filed.pop(("cover.open", "raise")) == 3
+    assert filed.pop(("storm.incident", "raise")) == 1, "one case for the water of all of them"
+    assert filed.pop(("storm.incident", "change")) == 1
+    assert not filed
+    assert city.one("SELECT count(*) AS n FROM cases")["n"] == 4
     assert city.one("SELECT count(*) AS n FROM incident_members")["n"] == 403
     whole = "SELECT count(*) AS n FROM transitions WHERE region = 'condition' AND reason = 'limit_reached'"
     assert city.one(whole)["n"] == 403, "members stay whole in the log"
@@ -90,7 +97,7 @@ def test_the_digest_says_what_matters_in_seventy_characters(city: StormCity) -> 
     )
     city.tick(seconds=301)
     snapshot = city.snapshots("crew")[-1]
-    text = message(snapshot, "https://x/1").text
+    text = message(cast(Snapshot, snapshot), "https://x/1").text
     at = (city.now + timedelta(hours=8)).strftime("%H:%M")
     assert (
         text
@@ -174,7 +181,7 @@ def test_after_the_storm_nothing_open_is_untold_and_nobody_is_flooded(city: Stor
     assert severities[:30] == [ORANGE] * 30, "the worst first"
     end = city.snapshots("crew")[-1]
     assert (end["notice"], end["reason"]) == ("clear", "incident_over")
-    assert message(end, "").text.endswith("未恢复40条已逐条通知。最深东风路 点位1 30cm。查看▸")
+    assert message(cast(Snapshot, end), "").text.endswith("未恢复40条已逐条通知。最深东风路 点位1 30cm。查看▸")
     assert city.one("SELECT ended_at IS NOT NULL AS over FROM incidents")["over"]
 
 
@@ -457,7 +464,7 @@ def test_a_city_may_make_an_incident_a_case(city: StormCity) -> None:
     in_flood(city)
     [snapshot] = city.snapshots("platform")
     config = PlatformConfig(url=SecretStr("http://127.0.0.1:1/"))
-    said = request(Delivery("key", snapshot, "https://x/1"), config).core
+    said = request(Delivery("key", cast(Snapshot, snapshot), "https://x/1"), config).core
     assert (said["event_type"], said["case_code"], said["location"], said["level"]) == ("暴雨险情", "0499", "文峰区", 3)
     assert said["description"].startswith("暴雨险情：文峰区宝莲寺街道，橙12，未确认12，路面积水12。")
 
@@ -485,3 +492,90 @@ def test_a_rule_that_is_withdrawn_lets_everything_go(city: StormCity) -> None:
     assert city.owed("crew")[-1] == ("storm.incident", "clear")
     city.raises(*city.devices(15))
     assert city.suppressed() == {}
+
+
+# cases ---------------------------------------------------------------------------------------------------------------
+
+
+def cases(city: StormCity) -> dict[str, tuple[str, str | None]]:
+    """Of each alarm's newest case: its state, and how it ended."""
+    rows = city.rows(
+        "SELECT DISTINCT ON (c.alarm_key) coalesce(d.device_id, al.rule_id) AS name, c.state, c.ended_how"
+        " FROM cases c JOIN alarms al USING (alarm_key) LEFT JOIN devices d USING (device_key)"
+        " ORDER BY c.alarm_key, c.case_key DESC"
+    )
+    return {row["name"]: (row["state"], row["ended_how"]) for row in rows}
+
+
+def swallowed(city: StormCity) -> None:
+    with city.engine.transaction():
+        swallow.step(city.engine, city.now)
+
+
+def test_an_incident_s_case_swallows_its_members_but_no_red_one_and_nobody_who_was_sent(city: StormCity) -> None:
+    """What was raised before the flood has cases of its own already."""
+    city.sink("platform", "platform")
+    early, red, sent = city.devices(3), city.devices(1), city.devices(1)
+    city.raises(*early, *sent)
+    city.raises(*red, severity=RED)
+    city.ask.execute(
+        "UPDATE cases SET state = 'dispatched' FROM alarms JOIN devices USING (device_key)"
+        " WHERE cases.alarm_key = alarms.alarm_key AND device_id = %s",
+        [sent[0]],
+    )
+    later = in_flood(city)
+    swallowed(city)
+    found = cases(city)
+    assert found.pop("storm.incident") == ("reported", None)
+    assert {found[one] for one in early} == {("cancelled", "merged")}
+    assert (found[red[0]], found[sent[0]]) == (("reported", None), ("dispatched", None))
+    assert not set(later) & set(found), "what was raised in the flood is told by the incident alone"
+    filed = Counter(city.owed("platform"))
+    assert filed["road.ponding", "cancel"] == 3
+    assert filed["storm.incident", "raise"] == 1
+    swallowed(city)
+    assert Counter(city.owed("platform")) == filed, "once"
+
+
+def test_a_swallowed_alarm_that_gets_red_has_a_case_of_its_own_again(city: StormCity) -> None:
+    city.sink("platform", "platform")
+    [early] = city.devices(1)
+    city.raises(early)
+    in_flood(city)
+    swallowed(city)
+    assert cases(city)[early] == ("cancelled", "merged")
+    city.raises(early, severity=RED)
+    assert cases(city)[early] == ("reported", None)
+    [again] = city.rows("SELECT again, level FROM cases WHERE again > 0")
+    assert (again["again"], again["level"]) == (1, 2)
+    assert city.owed("platform")[-1] == PONDING_RAISED
+    swallowed(city)
+    assert cases(city)[early] == ("reported", None)
+
+
+def test_a_swallowed_alarm_that_outlasts_its_incident_has_a_case_of_its_own_again(city: StormCity) -> None:
+    """The incident's case is over, and there is water on the road still."""
+    city.sink("platform", "platform")
+    [early] = city.devices(1)
+    city.raises(early)
+    later = in_flood(city)
+    swallowed(city)
+    assert cases(city)[early] == ("cancelled", "merged")
+    city.clears(*later)
+    city.ticks(40, seconds=60)
+    assert city.suppressed() == {}
+    assert cases(city)[early] == ("reported", None)
+    assert city.owed("platform").count(PONDING_RAISED) == 2, "before the storm, and after it"
+
+
+def test_an_incident_of_rain_and_surcharge_alone_is_no_case(city: StormCity) -> None:
+    city.sink("platform", "platform")
+    pipes = city.devices(12, family="pipe")
+    city.raises(*pipes, rule="pipe.surcharge", severity=YELLOW)
+    city.tick(seconds=2)
+    assert city.one("SELECT count(*) AS n FROM incidents")["n"] == 1
+    assert (cases(city), city.owed("platform")) == ({}, [])
+    city.raises(*city.devices(2), severity=ORANGE)
+    city.tick(seconds=301)
+    assert cases(city) == {"storm.incident": ("reported", None)}, "now there is water on the road"
+    assert city.owed("platform") == [("storm.incident", "raise")]

@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from alerts.rules import parse_rule
 from alerts.timers import post_due
+from ingest.arrival import Arrival
 from ingest.flood import Flooding
 from ingest.tenure import TenureLostError, hold, watch_lock
 from ingest.worker import Worker
@@ -487,7 +488,7 @@ def test_duplicates_are_known_after_a_restart(shard: Shard) -> None:
     assert shard.reasons("cover.open") == ["limit_reached"]
 
 
-VALUES: dict[str, list[dict[str, object]]] = {
+VALUES: dict[str, list[dict[str, Any]]] = {
     "C-1": [
         {"tilt_deg": 3.0},
         {"tilt_deg": 15.0},
@@ -506,7 +507,8 @@ VALUES: dict[str, list[dict[str, object]]] = {
 
 def told(shard: Shard, began_us: int, seed: int, most: int, *, restarts: bool) -> list[tuple[object, ...]]:
     """A random evening, in batches of up to `most`: every transition it makes."""
-    chance, fate, waiting = random.Random(seed), random.Random(seed), []
+    chance, fate = random.Random(seed), random.Random(seed)
+    waiting: list[Arrival] = []
     shard.now_us = began_us
 
     def commit() -> None:

@@ -76,10 +76,10 @@ class Town:
         return self.rows("SELECT * FROM conditions WHERE rule_id = %s AND shard = 'city'", rule_id)
 
     def open(self) -> dict[tuple[str, str], int]:
-        """Rule and subject kind → severity of what is open."""
+        """Rule and subject kind → severity of what is open, but for that a town without sinks has nobody to tell."""
         rows = self.rows(
             "SELECT rule_id, subject_kind, severity FROM episodes JOIN alarms USING (alarm_key)"
-            " WHERE cleared_at IS NULL"
+            " WHERE cleared_at IS NULL AND rule_id <> 'duty.nobody'"
         )
         return {(row["rule_id"], row["subject_kind"]): row["severity"] for row in rows}
 

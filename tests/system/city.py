@@ -16,6 +16,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import psycopg
+from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from tests.system.installation import Installation
@@ -70,7 +71,8 @@ def topic(device_id: str, *, district: str = DISTRICT, family: str | None = None
     return f"underfoot/v1/{district}/{family or device_id.partition('-')[0]}/{device_id}/report"
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30, every: float = 0.05) -> Any:
+# `...`: what a lambda keeps of the loop around it is a parameter too.
+def until(condition: Callable[..., Any], what: str, seconds: float = 30, every: float = 0.05) -> Any:
     """Wait for a condition, and return what it said."""
     deadline = time.monotonic() + seconds
     while True:
@@ -177,7 +179,7 @@ class City:
 
     def forget_session(self, shard: str = "main") -> None:
         """Nothing of an earlier test waits at the broker."""
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"underfoot-{shard}", clean_session=True)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"underfoot-{shard}", clean_session=True)
         client.connect("127.0.0.1", self.broker_port)
         deadline = time.monotonic() + 10
         while not client.is_connected():

@@ -143,14 +143,18 @@ def the_record_is_whole(city: City) -> None:
 
 def everything_is_owed(city: City, sink: str) -> int:
     """Each beginning, change of severity and end of an alarm that is a case has its one row in the outbox of `sink`;
-    but nothing while the alarm is suppressed, except the end of what was told, and when that is over how things are."""
+    but nothing while the alarm is suppressed, except the end of what was told, and when that is over how things are.
+    What is a case only from a severity on begins there; what somebody has to look at first is none of its own."""
     lines: dict[int, list[tuple[Any, ...]]] = {}
     for alarm_key, *line in city.rows(
-        "SELECT t.alarm_key, t.transition_no, t.region, t.from_state, t.to_state, t.reason, t.xmin::text"
-        " FROM transitions t JOIN alarms al USING (alarm_key)"
-        " JOIN LATERAL (SELECT body FROM rules r WHERE r.rule_id = al.rule_id AND r.scope = 'city'"
-        "  ORDER BY version DESC LIMIT 1) r ON true"
-        " WHERE jsonb_typeof(r.body -> 'case') = 'object' ORDER BY t.alarm_key, t.transition_no"
+        "WITH newest AS (SELECT DISTINCT ON (rule_id) rule_id, body FROM rules WHERE scope = 'city'"
+        "  ORDER BY rule_id, version DESC)"
+        " SELECT t.alarm_key, t.transition_no, t.region, t.from_state, t.to_state, t.reason, t.xmin::text,"
+        "  t.severity >= array_position(ARRAY['blue', 'yellow', 'orange', 'red'], f.body ->> 'from_severity')"
+        " FROM transitions t JOIN alarms al USING (alarm_key) JOIN newest r USING (rule_id)"
+        " JOIN newest f ON f.rule_id = coalesce(r.body #>> '{case,filing}', 'filing.other')"
+        " WHERE jsonb_typeof(r.body -> 'case') = 'object' AND f.body ->> 'verify' = 'none'"
+        " ORDER BY t.alarm_key, t.transition_no"
     ):
         lines.setdefault(alarm_key, []).append(tuple(line))
     wanted = {(alarm_key, *notice) for alarm_key, record in lines.items() for notice in _notices(record)}
@@ -169,7 +173,7 @@ def _notices(record: list[tuple[Any, ...]]) -> list[tuple[int, str]]:
     """What one alarm's record owes to a sink: (transition_no, notice), by the plainest reading of it."""
     owed: list[tuple[int, str]] = []
     suppressed = open_now = told = withheld = False
-    for place, (number, region, before, after, reason, transaction) in enumerate(record):
+    for place, (number, region, before, after, reason, transaction, severe) in enumerate(record):
         notice = None
         # What a storm explains is kept back by the transaction that raises it, which says so in its next line.
         explained = any(
@@ -179,17 +183,23 @@ def _notices(record: list[tuple[Any, ...]]) -> list[tuple[int, str]]:
         if region == "suppression":
             suppressed = after != "none"
             if not suppressed and open_now and withheld:
-                notice, withheld = ("change" if told else "raise"), False
+                withheld = False
+                if told or severe:
+                    notice = "change" if told else "raise"
+        elif region == "case":
+            # Merged into the incident's case: by itself it is to be told anew.
+            told, withheld = told and reason != "case_ended", withheld or reason == "case_ended"
         elif region == "condition":
             if before in ("normal", "pending") and after == "active":
                 open_now, told, withheld = True, False, suppressed or explained
-                notice = None if withheld else "raise"
+                notice = "raise" if severe and not withheld else None
             elif before in ("active", "clearing") and after == "normal":
                 open_now = False
                 notice = "clear" if told else None
             elif reason in ("severity_rose", "severity_fell"):
                 withheld = withheld or suppressed
-                notice = None if suppressed else "change"
+                if not suppressed and (told or severe):
+                    notice = "change" if told else "raise"
         if notice is not None:
             told = True
             owed.append((number, notice))

@@ -233,7 +233,7 @@ class Fleet:
     def _wanderer(self) -> Message:
         """A cover without a hazard whose clock is anywhere: it must be stored, whatever it is filed under."""
         device_id = self._random.choice(_WANDERING)
-        wrong = [0, now_ms() + 86_400_000, "yesterday", None] if self._clockless else []
+        wrong: list[int | str | None] = [0, now_ms() + 86_400_000, "yesterday", None] if self._clockless else []
         ts = self._random.choice([now_ms() - self._random.randrange(3_600_000), *wrong])
         number = self._new_number()
         return replace(report(device_id, ts, number, open=False, tilt_deg=1.0), topic=self._topic(device_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.system.city import City, until
+from tests.system.evidence import everything_is_owed
 from tests.system.installation import free_port
 
 SINK = "platform"
@@ -28,29 +30,30 @@ class Platform:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/events"
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of what the stand-in answers."""
         answer = self._client.request(method, path, **options)
         answer.raise_for_status()
         return answer.json()
 
     def up(self) -> bool:
         try:
-            return bool(self._ask("GET", "/healthz"))
+            return bool(self.ask("GET", "/healthz"))
         except httpx.TransportError:
             return False
 
     def tell(self, kind: str, **behaviour: Any) -> None:
-        self._ask("POST", "/behaviour", json={"kind": kind, **behaviour})
+        self.ask("POST", "/behaviour", json={"kind": kind, **behaviour})
 
     def behave(self) -> None:
-        self._ask("DELETE", "/behaviour")
+        self.ask("DELETE", "/behaviour")
 
     def renew_token(self) -> None:
-        self._ask("POST", "/token")
+        self.ask("POST", "/token")
 
     def records(self, outcome: str | None = None, kind: str = "event") -> list[dict[str, Any]]:
         wanted = {"kind": kind} | ({} if outcome is None else {"outcome": outcome})
-        found: list[dict[str, Any]] = self._ask("GET", "/records", params=wanted)
+        found: list[dict[str, Any]] = self.ask("GET", "/records", params=wanted)
         return found
 
     def accepted(self) -> list[dict[str, Any]]:
@@ -58,7 +61,7 @@ class Platform:
         return [record["body"] for record in self.records("accepted")]
 
     def violations(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._ask("GET", "/violations")
+        found: list[dict[str, Any]] = self.ask("GET", "/violations")
         return found
 
     def notices(self, device_id: str) -> list[str]:
@@ -105,7 +108,7 @@ def everything_is_delivered(city: City, platform: Platform, sink: str = SINK, se
         sink,
     )
     assert {row[5] for row in rows} <= {"delivered"}
-    assert platform.violations() == []
+    assert (violations := platform.violations()) == [], violations
     taken = platform.accepted()
     told = Counter((b["push_id"], b["alarm"], b["episode"], b["transition_no"], b["notice"]) for b in taken)
     assert told == Counter(row[:5] for row in rows)
@@ -117,3 +120,24 @@ def everything_is_delivered(city: City, platform: Platform, sink: str = SINK, se
     numbers = {record["push_id"]: record["platform_no"] for record in platform.records("accepted")}
     assert all(numbers[row[0]] in json.dumps(row[6]) for row in rows), "a receipt is not on record"
     return len(rows)
+
+
+_NOTICES = "SELECT notice, count(*) FROM outbox JOIN sinks USING (sink_key) WHERE name = %s GROUP BY 1"
+
+
+def everything_owed_is_delivered(city: City, platform: Platform, seconds: float = 90) -> int:
+    """How many that are, by the record of the alarms; what corrects what was told comes beside them. Devices that have
+    stopped fall silent meanwhile, so alarms go on: both sides are asked until they agree."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            delivered = everything_is_delivered(city, platform, seconds=seconds)
+            owed = everything_is_owed(city, SINK)
+            notices = city.rows(_NOTICES, SINK)
+            assert delivered - owed == sum(count for notice, count in notices if notice == "correct"), notices
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return delivered

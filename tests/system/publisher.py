@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.system.city import City, until
 from tests.system.fleet import Message
@@ -29,7 +30,7 @@ class Publisher:
         self._lost = False
         self._wake = threading.Event()
         self._closed = False
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fleet-{time.time_ns()}")
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"fleet-{time.time_ns()}")
         self._client.max_inflight_messages_set(2 * self._WINDOW)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_publish = self._acknowledged
@@ -96,14 +97,14 @@ def send(city: City, *messages: Message) -> None:
 def probes_of(city: City) -> list[Message]:
     """What the shard's holder sends itself just now, by each of its filters."""
     seen: dict[str, bytes] = {}
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"listener-{time.time_ns()}")
-    client.on_connect = lambda *_: client.subscribe(
-        [
-            (f"underfoot/v1/+/{rest}", 1)
-            for rest in ("~probe/~probe/report", "~probe/~probe/cbor", "gateway/~probe/batch")
-        ]
-    )
-    client.on_message = lambda _client, _data, message: seen.update({message.topic: message.payload})
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{time.time_ns()}")
+
+    def on_connect(*_: object) -> None:
+        rests = ("~probe/~probe/report", "~probe/~probe/cbor", "gateway/~probe/batch")
+        client.subscribe([(f"underfoot/v1/+/{rest}", 1) for rest in rests])
+
+    client.on_connect = on_connect
+    client.on_message = lambda _client, _data, message: seen.update({message.topic: bytes(message.payload)})
     client.connect("127.0.0.1", city.broker_port)
     client.loop_start()
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.system.city import DISTRICT, City, signal_and_wait, until, write_ledger
 from tests.system.fleet import now_ms
@@ -25,7 +26,7 @@ class Device:
     """A device's own connection, which is not made again when it ends."""
 
     def __init__(self, port: int, ca: str, *, login: tuple[str, str] | None = None, certificate: Path | None = None):
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
         key = certificate.with_suffix(".key") if certificate is not None else None
         self._client.tls_set(ca, str(certificate) if certificate else None, str(key) if key else None)
         if login is not None:

@@ -56,19 +56,19 @@ def test_a_storm_over_a_network_that_became_a_city(running_stack: Installation) 
 
         # As anybody may count it again.
         stored = sum(
-            connection.execute(f"SELECT count(*) FROM report_{family}").fetchone()[0]
+            connection.execute(f"SELECT count(*) FROM report_{family}").fetchall()[0][0]
             for family in ("cover", "road", "pipe", "pump", "rain", "lamp")
         )
         assert stored == summary["to_store"]
-        (distinct,) = connection.execute("SELECT count(DISTINCT digest) FROM quarantine").fetchone()
+        [(distinct,)] = connection.execute("SELECT count(DISTINCT digest) FROM quarantine").fetchall()
         assert distinct == summary["to_quarantine"]
-        (newest,) = connection.execute("SELECT extract(epoch FROM max(ts))::float8 FROM device_latest").fetchone()
+        [(newest,)] = connection.execute("SELECT extract(epoch FROM max(ts))::float8 FROM device_latest").fetchall()
         assert began - 60 < newest < time.time() + 1, "event time has ended at the present"
 
         # The city is on the map and in the pipe graph, and what really happened there was noticed.
-        (assets, pipes) = connection.execute(
+        [(assets, pipes)] = connection.execute(
             "SELECT (SELECT count(*) FROM assets), (SELECT count(*) FROM pipes)"
-        ).fetchone()
+        ).fetchall()
         assert assets > 40
         assert pipes > 20
         truth = json.loads((run / "truth.json").read_text(encoding="utf-8"))

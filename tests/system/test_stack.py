@@ -16,6 +16,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.system.installation import Installation
 
@@ -55,15 +56,15 @@ def touched_since(folder: Path, when: float) -> bool:
 
 def rows(url: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+        return connection.execute(query).fetchall()
 
 
 def connect(url: str, client_id: str, *, clean: bool) -> tuple[mqtt.Client, list[bytes], bool]:
     """A connected MQTT 3.1.1 client, what it receives, and whether the broker knew its session."""
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
     received: list[bytes] = []
     sessions: list[bool] = []
-    client.on_message = lambda client, userdata, message: received.append(message.payload)
+    client.on_message = lambda client, userdata, message: received.append(bytes(message.payload))
     client.on_connect = lambda client, userdata, flags, reason, properties: sessions.append(flags.session_present)
     client.connect("127.0.0.1", int(url.rpartition(":")[2]))
     client.loop_start()

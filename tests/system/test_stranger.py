@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.system.city import LONG
 from tests.system.installation import Installation, installed
-
-WANTED = {
-    *("up", "down", "status", "db", "devices", "ingest", "alerts", "api", "simulate", "demo", "settings", "keys"),
-    *("city", "standin", "platform", "sinks", "outbox", "grafana", "shards"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -26,30 +18,11 @@ def stranger() -> Iterator[Installation]:
         yield created
 
 
-def commands_in(help_text: str) -> list[str]:
-    """The sub-commands that a help page lists."""
-    _, listed, box = help_text.partition("─ Commands ─")
-    return re.findall(r"^│ ([a-z-]+) ", box, re.MULTILINE) if listed else []
-
-
-def help_of(stranger: Installation, *command: str) -> str:
-    said = stranger.run(*command, "--help").stdout
-    assert f"Usage: underfoot {' '.join(command)}".strip() in said
-    sentence = [line for line in said.splitlines() if line.strip() and "Usage:" not in line and "│" not in line]
-    assert len(sentence[0].strip()) > 20, f"underfoot {' '.join(command)} --help says nothing:\n{said}"
-    for option, meaning in re.findall(r"^│ +\*? *(--[a-z-]+)(.*)│$", said, re.MULTILINE):
-        assert len(re.sub(r"<[^>]*>|\s", "", meaning)) > 4, f"underfoot {' '.join(command)}: {option} is not explained"
-    return said
-
-
-def test_every_command_has_help(stranger: Installation) -> None:
-    top = commands_in(help_of(stranger))
-    assert set(top) >= WANTED, f"missing: {WANTED - set(top)}"
-    with ThreadPoolExecutor(2) as two:
-        pages = dict(zip(top, two.map(lambda command: help_of(stranger, command), top), strict=True))
-        if LONG:
-            below = [(command, further) for command, page in pages.items() for further in commands_in(page)]
-            assert len(list(two.map(lambda words: help_of(stranger, *words), below))) > 15
+def test_help_is_one_word_away(stranger: Installation) -> None:
+    assert all(f"│ {command} " in stranger.run("--help").stdout for command in ("up", "demo", "simulate", "platform"))
+    page = stranger.run("shards", "--help").stdout
+    assert "Usage: underfoot shards" in page
+    assert "│ split " in page
 
 
 @pytest.mark.parametrize(

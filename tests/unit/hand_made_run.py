@@ -10,7 +10,8 @@ import numpy as np
 from simulators.faults.struck import Struck
 from simulators.hydraulics.hydrographs import Hydrographs
 from simulators.message import clock_from
-from simulators.network.city import NetworkCity, PipeLine
+from simulators.network.city import NetworkCity
+from simulators.network.ledgers import PipeLine
 from simulators.network.model import Link, Network, Node, WaterKind
 from simulators.roster import RosterDevice
 from simulators.scenario.model import Scenario
@@ -27,7 +28,7 @@ KINDS = {"cover": "0103", "road": "2124", "pipe": "0103", "pump": "2115", "rain"
 
 def site(device_id: str, family: str, node: str = "", **changes: Any) -> Site:
     """Its asset is its node's, or one of its own."""
-    of_device = {"kind": KINDS[family], "asset_name": device_id, "interval_s": INTERVALS[family]}
+    of_device: dict[str, Any] = {"kind": KINDS[family], "asset_name": device_id, "interval_s": INTERVALS[family]}
     of_device |= {name: changes.pop(name) for name in tuple(changes) if name in of_device}
     device = RosterDevice(device_id, family, "410502", address="", model="", **of_device)
     defaults: dict[str, Any] = {
@@ -67,7 +68,9 @@ def hydrographs(of: Network, minutes: int, **series: Mapping[str, Sequence[float
     names = {"rain_mm_h": of.gages}
     names |= dict.fromkeys(("depth_m", "flooding_m3_s", "ponding_m"), nodes)
     names |= dict.fromkeys(("fill_m", "flow_m3_s", "setting"), links)
-    arrays = {name: np.zeros((minutes + 1, len(elements)), np.float32) for name, elements in names.items()}
+    arrays: dict[str, Any] = {
+        name: np.zeros((minutes + 1, len(elements)), np.float32) for name, elements in names.items()
+    }
     for name, columns in series.items():
         for element, values in columns.items():
             column = arrays[name][:, names[name].index(element)]

@@ -59,12 +59,12 @@ class Reference:
 
     @property
     def acknowledged_by(self) -> str | None:
-        """Whoever acknowledged first since the last thing that takes it back."""
+        """Whoever acknowledged first since the last thing that takes it back; a person rather than the platform."""
         by = None
         for number, one in enumerate(self.history):
             if one.what in ("raise", "unacknowledge", "realarm") or self.rose_at(number):
                 by = None
-            elif one.what == "acknowledge" and by is None:
+            elif one.what == "acknowledge" and (by is None or (by == "platform:city" != one.by)):
                 by = one.by
         return by
 

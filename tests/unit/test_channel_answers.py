@@ -154,7 +154,7 @@ def test_a_platforms_own_codes_are_settings() -> None:
 
 
 def test_every_folder_is_a_channel() -> None:
-    assert channel_names() == ["dingtalk", "feishu", "mail", "platform", "webhook", "wecom"]
+    assert channel_names() == ["dingtalk", "feishu", "mail", "platform", "sms", "webhook", "wecom"]
     for name in channel_names():
         assert channel(name).label
 
@@ -165,7 +165,10 @@ def test_every_folder_is_a_channel() -> None:
         (
             "smoke",
             {},
-            "channel = 'smoke': there is no such channel; there are dingtalk, feishu, mail, platform, webhook, wecom",
+            (
+                "channel = 'smoke': there is no such channel;"
+                " there are dingtalk, feishu, mail, platform, sms, webhook, wecom"
+            ),
         ),
         ("wecom", {}, "wecom: url: Field required"),
         (

@@ -122,7 +122,7 @@ def test_a_set_without_a_severity_has_it_with_the_next_higher() -> None:
         | {"wet": [{"severity": "yellow", "limit": 12}, {"severity": "red", "limit": 24, "dead_band": 2}]}
     )
     assert isinstance(rule, ConditionedRule)
-    dry, wet, water = (limits_of(rule, name) for name in ("dry", "wet", "standing_water"))  # type: ignore[arg-type]
+    dry, wet, water = (limits_of(rule, name) for name in ("dry", "wet", "standing_water"))
     assert dry.severity == wet.severity == water.severity == (2, 3, 4)
     assert dry.reach == (12, 24, math.inf)
     assert dry.leave == (10, 22, math.inf)
@@ -284,7 +284,7 @@ def test_standing_still_takes_time_and_moving_does_not(own: Span | None, still: 
 
 
 def test_stuck_is_who_stands_still_while_others_move() -> None:
-    moving, quiet = span(0, 0, least=0, most=0.05, **WHOLE), span(0, 0, least=0, most=0.01, **WHOLE)  # type: ignore[arg-type]
+    moving, quiet = span(0, 0, least=0, most=0.05, **WHOLE), span(0, 0, least=0, most=0.01, **WHOLE)
     assert (moved(moving, STUCK), moved(quiet, STUCK), moved(None, STUCK)) == (True, False, None)
     assert is_stuck(True, [True, False], False, STUCK) is True
     assert is_stuck(True, [False, False], False, STUCK) is None, "all may be calm"

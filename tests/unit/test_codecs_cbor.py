@@ -18,7 +18,7 @@ from ingest.reasons import Rejection
 from tests.unit.codec_frames import CBOR, NOW_MS, REPORT, arrival, as_agreed
 from underfoot.families import FAMILIES
 
-_text = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _json = st.recursive(
     st.none()
     | st.booleans()

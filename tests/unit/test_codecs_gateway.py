@@ -43,7 +43,7 @@ def test_each_member_speaks_for_its_own_device(wrap: Any) -> None:
     "wrap", [lambda members: members, lambda members: {"reports": members}], ids=["array", "object"]
 )
 def test_a_malformed_member_harms_no_neighbour(wrap: Any) -> None:
-    bad = [3, None, [], "C-1", {}, member("C 1"), member(7), member("x" * 65), member("C-2", family=7)]
+    bad: list[Any] = [3, None, [], "C-1", {}, member("C 1"), member(7), member("x" * 65), member("C-2", family=7)]
     parts = read(wrap([member("C-1"), *bad, member("C-3")]))
     assert [isinstance(part, Decoded) for part in parts] == [True, *[False] * len(bad), True]
     assert [part.reason for part in parts if isinstance(part, Unusable)] == [

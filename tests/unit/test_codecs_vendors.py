@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.arrival import Arrival
-from ingest.codecs import table
+from ingest.codecs import gateway
 from ingest.codecs.contract import Decoded, Unusable
 from ingest.codecs.mapping import Mapping, parse_mapping
 from ingest.codecs.mappings import UnreadableMapping, shipped, shipped_text
@@ -241,7 +241,7 @@ def test_a_message_that_breaks_a_codec_is_kept_and_the_shard_goes_on(
     def broken(_arrival: Arrival) -> list[Decoded | Unusable]:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr(table.gateway, "decode", broken)
+    monkeypatch.setattr(gateway, "decode", broken)
     codec = Codecs().of(BATCH, None)
     assert codec is not None
     with caplog.at_level(logging.ERROR):

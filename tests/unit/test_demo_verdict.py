@@ -37,7 +37,6 @@ def episode(alarm_key: int, subject: str, rule_id: str = CASE, **changes: Any) -
         reason="limit_reached",
         proof_ts=at(alarm_key),
         committed_at=at(alarm_key + 0.02),
-        is_case=rule_id == CASE,
         kept_back=False,
     )
     return replace(made, **changes)
@@ -127,7 +126,7 @@ def test_an_alarm_that_came_otherwise() -> None:
 
 
 def test_devices_missed_after_the_fleet_has_ended_are_no_part_of_the_evening() -> None:
-    missed = episode(9, "C9", "cover.offline", reason="no_data", committed_at=at(61), is_case=False)
+    missed = episode(9, "C9", "cover.offline", reason="no_data", committed_at=at(61))
     assert not faults(episodes=(*GOOD.episodes, missed))
     assert faults(episodes=(*GOOD.episodes, replace(missed, committed_at=at(59))))[0].startswith("多报")
 
@@ -163,9 +162,9 @@ def test_what_silence_has_proven_is_timed_from_its_commit() -> None:
 
 
 def test_what_an_incident_speaks_for_is_told_with_it_and_not_alone() -> None:
-    storm = episode(9, "incident", "storm.incident", is_case=False, cleared=False)
+    storm = episode(9, "incident", "storm.incident", cleared=False)
     told_with_it = episode(2, "C2", kept_back=True)
-    changes = {"owed": GOOD.owed[:2], "records": GOOD.records[:2]}
+    changes: dict[str, Any] = {"owed": GOOD.owed[:2], "records": GOOD.records[:2]}
     summary = judge(replace(GOOD, episodes=(GOOD.episodes[0], told_with_it, GOOD.episodes[2], storm), **changes))
     assert summary.passed
     assert (summary.incidents, summary.alarms_delivered, summary.alarms_in_incidents) == (1, 1, 1)

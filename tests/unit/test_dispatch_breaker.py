@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,7 +16,7 @@ OPEN = Breaker(5, 0.0)
 GOOD = Delivered({})
 
 
-def after(before: Breaker, outcomes: list[Outcome], base_s: float = 0.0) -> Breaker:
+def after(before: Breaker, outcomes: Sequence[Outcome], base_s: float = 0.0) -> Breaker:
     """Without pauses between failures, unless they are asked for."""
     return breaker.after(before, outcomes, base_s, random.Random(3))
 

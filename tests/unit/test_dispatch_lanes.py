@@ -59,7 +59,7 @@ def test_a_sink_that_hangs_leaves_workers_for_others(workers: int) -> None:
     with pool(workers) as lanes:
         try:
             for lane in (1, 2):
-                assert lanes.room(lane, per_minute=None, failing=False) > 0
+                assert lanes.room(lane, failing=False) > 0
             lanes.submit(jobs(1, 50, hang))
             time.sleep(0.05)
             lanes.submit(jobs(2, 30))
@@ -87,9 +87,9 @@ def test_hanging_sinks_together_run_at_most_half_once_they_are_known_to_be_slow(
     with pool(4) as lanes:
         try:
             for lane in range(1, 7):
-                lanes.room(lane, per_minute=None, failing=True)
+                lanes.room(lane, failing=True)
                 lanes.submit(jobs(lane, 5, hang))
-            lanes.room(7, per_minute=None, failing=False)
+            lanes.room(7, failing=False)
             lanes.submit(jobs(7, 20))
             taken(lanes, 20)
             assert most == 2
@@ -105,7 +105,7 @@ def test_after_five_failures_in_a_row_nothing_more_begins() -> None:
         return Retry("refused")
 
     with pool(2) as lanes:
-        lanes.room(1, per_minute=None, failing=False)
+        lanes.room(1, failing=False)
         lanes.submit(jobs(1, 60, refuse))
         taken(lanes, OPENS_AFTER)
         time.sleep(0.1)
@@ -113,17 +113,9 @@ def test_after_five_failures_in_a_row_nothing_more_begins() -> None:
         assert OPENS_AFTER <= len(attempts) <= OPENS_AFTER + 1
 
 
-def test_a_minutes_budget_is_kept() -> None:
-    with pool(4) as lanes:
-        assert lanes.room(1, per_minute=3, failing=False) == 3
-        lanes.submit(jobs(1, 3))
-        taken(lanes, 3)
-        assert lanes.room(1, per_minute=3, failing=False) == 0
-
-
 def test_what_its_lease_no_longer_covers_is_given_back_unbegun() -> None:
     with pool(1) as lanes:
-        lanes.room(1, per_minute=None, failing=False)
+        lanes.room(1, failing=False)
         lanes.submit(jobs(1, 4, begin_by=time.monotonic() - 0.001))
         assert [done.outcome for done in taken(lanes, 4)] == [None] * 4
 
@@ -133,7 +125,7 @@ def test_a_fault_of_ours_is_not_the_sinks_and_the_worker_lives(caplog: pytest.Lo
         raise KeyError("title")
 
     with pool(1) as lanes:
-        lanes.room(1, per_minute=None, failing=False)
+        lanes.room(1, failing=False)
         lanes.submit([*jobs(1, 3, broken), *jobs(1, 2, first=3)])
         outcomes = [done.outcome for done in taken(lanes, 5)]
     assert outcomes[:3] == [Retry("KeyError: 'title'", against_sink=False, maybe_received=True)] * 3
@@ -151,7 +143,7 @@ def test_stop_waits_for_what_is_under_way_and_begins_nothing_more() -> None:
 
     lanes = Lanes(1, lambda: None)
     lanes.start()
-    lanes.room(1, per_minute=None, failing=False)
+    lanes.room(1, failing=False)
     lanes.submit(jobs(1, 3, slow))
     assert begun.wait(5)
     assert lanes.stop(5)

@@ -399,7 +399,7 @@ class Water:
         if named == self.blocked:
             return 0
         ends = [(self.graph.pipes[key].from_asset, self.graph.pipes[key].to_asset) for key in (named, self.blocked)]
-        return 1 + min(nx.shortest_path_length(undirected, one, other) for one in ends[0] for other in ends[1])
+        return 1 + int(min(nx.shortest_path_length(undirected, one, other) for one in ends[0] for other in ends[1]))
 
 
 @pytest.mark.parametrize(("share", "within_one", "exact"), [(0.7, 0.95, 0.75), (1.0, 1.0, 0.98)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.duty.ladder import Ladders, Steps, next_turn, turns, waiting
+from alerts.duty.ladder import Ladder, Ladders, Steps, next_turn, turns, waiting
 from alerts.judge.outcome import RuleInForce, Variant
 from alerts.rules import EscalationRule, RuleError, parse_rule, shipped_pack
 from alerts.rules.override import Scope, overridden, parse_override
@@ -17,7 +17,8 @@ from underfoot.alarms import Severity
 T0 = datetime(2026, 7, 1, 13, 38, tzinfo=UTC)
 [RULE] = [rule for rule in shipped_pack() if isinstance(rule, EscalationRule)]
 CITY = Ladders(RuleInForce(RULE, 1))
-SHIPPED = CITY.steps(device_id="", area_code="410502", tags=())
+LADDER = CITY.ladder(device_id="", area_code="410502", tags=())
+SHIPPED = LADDER.steps
 
 
 def after(minutes: float) -> datetime:
@@ -53,7 +54,45 @@ def test_shipped_ladders(changes: list[tuple[float, int]], turns_come: list[tupl
 
 def test_a_level_is_told_once() -> None:
     assert shown(SHIPPED, [(0, 4)], told=(1, 2)) == [(3, 15)]
-    assert next_turn(SHIPPED, waiting(T0, [(T0, 4)], (1, 2, 3))) is None
+    assert next_turn(Ladder(SHIPPED, {}), waiting(T0, [(T0, 4)], (1, 2, 3))) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "told_at", "next_at"),
+    [
+        ([(0, 4)], (1, 2, 3), 15, 30),
+        ([(0, 4)], (1, 2, 3), 30, 45),
+        ([(0, 3)], (1, 2), 60, 120),
+        ([(0, 2)], (1,), 120, 360),
+        ([(0, 4)], (1, 2), 5, 15),  # a level's turn comes first
+        ([(0, 4)], (1, 2, 3), 240, 255),
+        ([(0, 3), (70, 4)], (1, 2), 60, 85),  # it grows worse: level 3 comes before level 2 is told again
+        ([(0, 3), (61, 4)], (1, 2, 3), 76, 91),
+        ([(0, 4), (20, 3)], (1, 2, 3), 15, 75),  # it gets better
+        ([(0, 4), (20, 1)], (1, 2, 3), 15, None),
+    ],
+)
+def test_after_the_last_level_it_is_told_again(
+    changes: list[tuple[float, int]], told: tuple[int, ...], told_at: float, next_at: float | None
+) -> None:
+    alarm = waiting(T0, [(after(at), severity) for at, severity in changes], told, after(told_at))
+    expected = None if next_at is None else after(next_at)
+    assert next_turn(LADDER, alarm) == expected
+
+
+def test_while_a_worse_ladders_level_is_far_the_last_of_the_other_is_told_again() -> None:
+    """Growing worse never makes anybody wait longer."""
+    steps = {Severity.orange: (timedelta(0),), Severity.red: (timedelta(0), timedelta(hours=10))}
+    ladder = Ladder(steps, dict.fromkeys(steps, timedelta(minutes=30)))
+    assert next_turn(ladder, waiting(T0, [(T0, 3), (after(5), 4)], (1,), T0)) == after(30)
+
+
+def test_a_rule_of_before_is_told_again_as_the_shipped_one() -> None:
+    known = {name: value for name, value in RULE.model_dump(mode="json").items() if name != "again_min"}
+    rule = parse_rule(known)
+    assert isinstance(rule, EscalationRule)
+    assert rule.again() == RULE.again() == LADDER.again
+    assert Severity.blue not in RULE.again()
 
 
 def test_what_was_before_it_was_waited_for_does_not_count() -> None:
@@ -118,11 +157,11 @@ def test_an_override_counts_where_it_holds() -> None:
     variant = Variant(override.scope, overridden(RULE, override), 2)
     off = Variant(Scope.parse("tag:试验"), RULE, 3, enabled=False)
     ladders = Ladders(RuleInForce(RULE, 1, (variant, off)))
-    assert ladders.steps(device_id="", area_code="410503001", tags=()) == {
+    assert ladders.ladder(device_id="", area_code="410503001", tags=()).steps == {
         Severity.red: (timedelta(minutes=1), timedelta(minutes=2))
     }
-    assert ladders.steps(device_id="", area_code="410502", tags=()) == SHIPPED
-    assert ladders.steps(device_id="", area_code="410503", tags=("试验",)) == {}
+    assert ladders.ladder(device_id="", area_code="410502", tags=()) == LADDER
+    assert ladders.ladder(device_id="", area_code="410503", tags=("试验",)) == Ladder({}, {})
     assert len({ladders.stamp, CITY.stamp}) == 2
 
 
@@ -132,6 +171,7 @@ def test_an_override_counts_where_it_holds() -> None:
         ({"after_min": {"red": [5, 0]}}, "after_min"),
         ({"after_min": {"crimson": [5]}}, "crimson"),
         ({"after_min": {"red": [-1]}}, "after_min.red.0 = -1"),
+        ({"again_min": {"red": 0}}, "again_min.red = 0"),
         ({"no_receipt_min": {"red": "soon"}}, "no_receipt_min.red = 'soon'"),
         ({"rule_id": "duty.other"}, "rule_id = 'duty.other'"),
     ],

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from alerts.duty.calendar import Calendar
 from alerts.duty.files import DutyError, plan_text, read_plan
-from alerts.duty.roster import Plan, Roster, Shift, everybody, gaps, masked, on_duty, running
+from alerts.duty.roster import Plan, Roster, everybody, gaps, masked, on_duty, running
+from alerts.duty.shifts import Shift
 from underfoot.city_time import CITY_ZONE
 
 PLAN = """

@@ -19,7 +19,8 @@ class Clock:
 
 
 def over(allowance: Allowance, *slots: int) -> list[bool]:
-    return allowance.over(np.array(slots, np.int32)).tolist()
+    found: list[bool] = allowance.over(np.array(slots, np.int32)).tolist()
+    return found
 
 
 def test_a_backlog_passes_and_a_flood_does_not() -> None:

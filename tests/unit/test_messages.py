@@ -173,7 +173,7 @@ def test_what_has_no_asset_is_placed_in_its_area() -> None:
     assert text(asset=None, device=None, area=None, proof=None, crew=None) == "【红】井盖打开｜21:38起。查看▸"
 
 
-_words = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=80)
+_words = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=80)
 _moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001 (hypothesis wants them naive)
     lambda moment: f"{moment.isoformat()}+00:00"
 )
@@ -222,6 +222,27 @@ def test_never_longer_and_severity_title_and_act_always_stand(**drawn: Any) -> N
         assert said.startswith(f"【{'蓝黄橙红'[drawn['severity'] - 1]}】")
         assert drawn["act"] in said
         assert said.endswith("接单▸")
+
+
+@given(
+    what=st.sampled_from(["closed_while_open", "not_accepted", "no_false_alarm"]),
+    state=st.sampled_from(["closed", "forced_close", "cancelled", "not_accepted"]),
+    title=st.text(alphabet="井盖打开积水漏电险情告警", min_size=1, max_size=LONGEST_TITLE),
+    note=_words,
+    name=_words,
+    address=_words,
+    at=_moments,
+    told_at=_moments,
+)
+def test_what_is_over_there_and_open_here_says_so_and_what_to_do(**drawn: Any) -> None:
+    news = {name: drawn[name] for name in ("what", "state", "at", "told_at", "note")} | {"by": None}
+    said = text(
+        notice="case", news=news, title=drawn["title"], asset=asset(name=drawn["name"], address=drawn["address"])
+    )
+    assert len(said) <= LONGEST
+    assert said.startswith(f"【未解除·红】{drawn['title'][:15]}")
+    assert "仍未解除" in said
+    assert said.endswith("。请到场核实。查看▸")
 
 
 @given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))

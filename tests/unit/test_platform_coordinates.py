@@ -6,7 +6,7 @@ from math import cos, hypot, radians
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alerts.channels.platform.coordinates import (
@@ -69,8 +69,10 @@ def test_there_and_back_is_within_a_metre(place: Place, system: System) -> None:
 
 
 @given(china)
+@example(Place(96.75, 37.0))
 def test_the_offset_is_some_hundred_metres_which_is_why_it_matters(place: Place) -> None:
-    assert 40 < metres(converted(place, "gcj02"), place) < 1100
+    """Nearly everywhere: there is one place, in the Qaidam basin, where both are almost the same."""
+    assert 15 < metres(converted(place, "gcj02"), place) < 1100
     assert 300 < metres(converted(place, "bd09"), place) < 2200
 
 

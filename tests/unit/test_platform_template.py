@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alerts.channels import ChannelError, parse_config
@@ -105,6 +105,44 @@ def test_pictures_where_there_are_any() -> None:
     assert both["done"] == [None]
 
 
+def test_what_is_known_of_a_case_stands_in_its_pictures_too() -> None:
+    """A step is told upward with pictures; it is the same step in each of them."""
+    config = city(template={"files": {"$pictures": "{picture_url} {step_no} {step_event}"}}, upsert_key=None)
+    whole: Any = snapshot(pictures=[NEAR])
+    step = {"step_no": 3, "event": "reached"}
+    body = request(Delivery("k", whole, "https://u.example/12"), config, Attempt(1700000000, "n0"), step=step).body
+    assert json.loads(body) == {"files": [f"{NEAR['url']} 3 reached"]}
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "street", "expected"),
+    [
+        ("410502", "文峰区", None, [None] * 4),
+        ("410502003", "西大街街道", "西大街街道", ["410502003", "西大街街道", None, None]),
+        ("410502003001", "文峰社区", None, ["410502003", None, "410502003001", "文峰社区"]),
+    ],
+)
+def test_street_and_community_as_far_as_the_ledger_has_them(
+    code: str, name: str, street: str | None, expected: list[str | None]
+) -> None:
+    area = {"code": code, "name": name, "district": "410502", "street": street}
+    names = ("street_code", "street_name", "community_code", "community_name")
+    assert list(filled({one: f"{{{one}}}" for one in names}, {"area": area}).values()) == expected
+
+
+def test_limits_and_flags_of_a_case() -> None:
+    case = snapshot()["case"] | {"arrive_kind": "urgent_hour", "arrive_amount": 0.5, "supervised": False, "rework": 0}
+    template = {
+        "arrive": "{arrive_amount}{arrive_kind_label}",
+        "repair": "{repair_kind_label}",
+        "flags": ["{supervised}", "{suspended}", "{rework}"],
+        "hung": {"$field": "suspended", "map": {0: "否", 1: "是"}},
+    }
+    assert filled(template, {"case": case}) == {
+        "arrive": "0.5紧急工作时", "repair": None, "flags": [0, 0, 0], "hung": "否",
+    }  # fmt: skip
+
+
 def test_coordinates_and_times_are_the_citys_own_at_the_edge_only() -> None:
     body = filled(
         {"x": "{lon}", "y": "{lat}", "at": "{raised_at}", "far": {"$pictures": ["{picture_url}", "{picture_lon}"]}},
@@ -165,7 +203,7 @@ def test_a_form_another_url_and_no_header_of_ours() -> None:
         ({"upsert_key": "event.id"}, "upsert_key = 'event.id': the template has nothing there"),
         ({"upsert_key": "alarm"}, "upsert_key = 'alarm': must be made of push_id, of event_id, or of alarm and"),
         ({"success_codes": [0, 401]}, "sink_failure_codes = 401: is in success_codes too"),
-        ({"based_on": "wuhu"}, "based_on = 'wuhu': that does not ship; there are generic, yunguanfu"),
+        ({"based_on": "wuhu"}, "based_on = 'wuhu': that does not ship; there are generic, shengpingtai, yunguanfu"),
         ({"rename": {"a": "b"}}, "there is no setting 'rename'; there are alternate,"),
         ({"coordinates": {"system": "baidu"}}, "coordinates.system = 'baidu': Input should be 'cgcs2000', 'wgs84',"),
         ({"times": {"zone": "Asia/Wuhu"}}, "times.zone = 'Asia/Wuhu'"),
@@ -206,7 +244,7 @@ def test_paths_in_answers(path: str, found: Any) -> None:
 
 
 def test_every_shipped_configuration_is_sound_and_says_all_that_a_case_needs() -> None:
-    assert set(texts()) == {"generic", "yunguanfu"}
+    assert set(texts()) == {"generic", "shengpingtai", "yunguanfu"}
     body = json.loads(made(city(based_on="yunguanfu"), pictures=[NEAR, AFTER]).body)
     assert body["eventId"] == "12-3"
     assert (body["mainTypeCode"], body["subTypeCode"], body["subTypeName"]) == ("01", "0103", "雨水井盖")
@@ -214,7 +252,20 @@ def test_every_shipped_configuration_is_sound_and_says_all_that_a_case_needs() -
     assert (body["coordinateX"], body["coordinateY"]) == ("114.352345", "36.101234")
     assert body["part"]["ObjID"] == "4105020103000312"
     assert [item["mediaType"] for item in body["attachments"]] == ["1", "4"]
-    event = made(city(based_on="yunguanfu"), case={"type": "event", "code": "0406"}, notice="clear")
+    assert (body["dealTimeType"], body["dealTimeValue"]) == ("", "")
+    known = {
+        "case": snapshot()["case"]
+        | {"repair_kind": "urgent_hour", "repair_amount": 6.0, "supervised": True, "rework": 2, "state": "suspended"},
+        "area": {"code": "410502003001", "name": "文峰社区", "district": "410502", "street": "西大街街道"},
+    }
+    body = json.loads(made(city(based_on="yunguanfu"), **known).body)
+    assert (body["dealTimeType"], body["dealTimeValue"], body["arriveTimeType"]) == ("1", 6.0, "")
+    assert (body["superviseFlag"], body["hangFlag"], body["reworkCount"]) == ("1", "1", 2)
+    assert (body["streetCode"], body["streetName"]) == ("410502003", "西大街街道")
+    assert (body["communityCode"], body["communityName"]) == ("410502003001", "文峰社区")
+    event = made(
+        city(based_on="yunguanfu"), case={"type": "event", "code": "0406", "code_name": "道路积水"}, notice="clear"
+    )
     assert json.loads(event.body)["subTypeName"] == "道路积水"
 
 
@@ -244,7 +295,7 @@ def test_the_pages_example_does_what_its_sheet_asks() -> None:
 
 def test_the_page_names_every_setting() -> None:
     signers = [model for model in SignerSettings.__subclasses__() if model.__module__.startswith("alerts.")]
-    assert len(signers) == 5
+    assert len(signers) == 6
     names = [*PlatformConfig.model_fields, *(name for model in signers for name in model.model_fields)]
     assert [name for name in names if f"`{name}`" not in PAGE and f"{name}:" not in PAGE] == []
 
@@ -262,6 +313,7 @@ def test_any_constant_comes_out_as_it_went_in(text: str) -> None:
 
 
 @given(texts_of_any_kind, st.sampled_from(sorted(FIELDS | PICTURE_FIELDS)), texts_of_any_kind)
+@example("", "severity", "\0")
 def test_any_template_is_refused_with_a_reason_or_works(before: str, name: str, form: str) -> None:
     try:
         config = city(template={"a": f"{before}{{{name}:{form}}}"}, upsert_key=None)
@@ -276,3 +328,24 @@ def test_a_time_is_the_citys_whatever_its_zone_was(second: int, hours: int) -> N
     given = datetime.fromtimestamp(second, timezone(timedelta(hours=hours)))
     body = filled({"at": "{event_at}"}, {"event_at": given.isoformat()})
     assert datetime.fromisoformat(f"{body['at']}+08:00") == given
+
+
+def test_a_configuration_older_than_acts_on_cases_has_them_as_the_end_and_as_a_change() -> None:
+    known = {"raise": "new", "change": "other", "clear": "over", "correct": "other", "escalate": "other"}
+
+    def old(**more: str) -> PlatformConfig:
+        template = {"id": "{event_id}", "kind": {"$field": "notice", "map": known | more}}
+        return city(template=template, upsert_key="id", urls={"clear": "https://platform.example/over"})
+
+    for notice, kind, over in (("cancel", "over", True), ("progress", "other", False), ("clear", "over", True)):
+        sent = made(old(), notice=notice)
+        assert json.loads(sent.body)["kind"] == kind
+        assert sent.url.endswith("/over") is over, notice
+    assert json.loads(made(old(cancel="gone"), notice="cancel").body)["kind"] == "gone"
+
+
+def test_a_second_case_of_an_episode_is_another_event_to_the_platform() -> None:
+    case = {"type": "component", "code": "0103", "again": 1, "act": "merged", "note": "并案", "merged_into": "40-1"}
+    body = json.loads(made(city(based_on="yunguanfu"), case=case, notice="cancel").body)
+    assert (body["eventId"], body["operateType"], body["operateReason"]) == ("12-3-1", "5", "并入险情案件")
+    assert (body["operateOpinion"], body["mergedEventId"]) == ("并案", "40-1")

@@ -61,6 +61,16 @@ def test_who_was_first_stays_on_record() -> None:
     assert human.acknowledge(change.after, "li", T0 + timedelta(minutes=1)) is None
 
 
+def test_a_person_takes_the_platforms_place_and_the_platform_nobodys() -> None:
+    filed = Seen(Human.acknowledged, "platform:city", T0)
+    change = human.acknowledge(filed, "link:crew", T0 + timedelta(minutes=5))
+    assert change is not None
+    assert change.reason is Reason.acknowledged
+    assert change.after == Seen(Human.acknowledged, "link:crew", T0 + timedelta(minutes=5))
+    assert human.acknowledge(change.after, "platform:city", T0 + timedelta(minutes=6)) is None
+    assert human.acknowledge(filed, "platform:other", T0 + timedelta(minutes=6)) is None
+
+
 @given(seens)
 def test_what_takes_an_acknowledgement_back_leaves_nothing_of_it(seen: Seen) -> None:
     for change, reason in (

@@ -52,7 +52,7 @@ def variant(scope: str, limit: float = 15, *, enabled: bool = True, severity: st
     return Variant(Scope.parse(scope), overridden(PONDING, parse_override(body)), 2, enabled)
 
 
-DEVICE = {"device_id": "R-1", "area_code": "410502003", "tags": ["学校", "低洼"]}
+DEVICE: dict[str, Any] = {"device_id": "R-1", "area_code": "410502003", "tags": ["学校", "低洼"]}
 
 
 def chosen(*variants: Variant, **device: Any) -> Variant | None:

@@ -18,8 +18,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "rules.md"
 SAME_EVERYWHERE = frozenset(
     {"dead_band", "samples", "off_samples", "on_delay_s", "calm_s", "max_age_s", "every_s", "make_safe_min"}
 )
-# States, not numbers: what they mean is the family's declaration.
-STATES = frozenset({"equals", "when", "unless", "commanded"})
+# States, not numbers: what they mean is the family's declaration, or the standard's (0 一般, 1 重要, 2 重大).
+STATES = frozenset({"equals", "when", "unless", "commanded", "level"})
 
 
 def numbers(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from alerts.rules import (
+    CodesRule,
+    FilingRule,
     JudgedRule,
     LateHazardRule,
     LevelRule,
@@ -20,6 +22,7 @@ from alerts.rules import (
     parse_rule,
     shipped_pack,
 )
+from alerts.rules.parts import CaseCode
 from underfoot.alarms import Severity
 from underfoot.families import FAMILIES
 
@@ -241,19 +244,36 @@ def test_every_family_has_its_silence_and_its_late_hazard(pack: dict[str, Rule])
 
 
 def test_what_goes_to_the_platform(pack: dict[str, Rule]) -> None:
-    """Offline and battery are internal; rain itself is no case; surcharge without a blockage is none either."""
-    cases = {rule_id: rule.case for rule_id, rule in pack.items() if getattr(rule, "case", None) is not None}
+    """Offline and battery are internal; rain itself is no case; surcharge without a blockage is none either. What is
+    only suspected is verified first."""
+    said = {rule_id: getattr(rule, "case", None) for rule_id, rule in pack.items()}
+    cases: dict[str, CaseCode] = {rule_id: case for rule_id, case in said.items() if case is not None}
     for rule_id in pack:
         internal = rule_id.startswith("rain.") or rule_id.rpartition(".")[2] in (
-            "offline", "battery", "battery_voltage", "signal", "late_hazard", "surcharge", "ch4_entry", "h2s", "co",
+            "offline", "battery", "battery_voltage", "signal", "surcharge", "ch4_entry", "h2s", "co",
         )  # fmt: skip
         assert not (internal and rule_id in cases), rule_id
-    codes = {rule_id: case.code for rule_id, case in cases.items() if case is not None}
+    filings = {rule_id: rule for rule_id, rule in pack.items() if isinstance(rule, FilingRule)}
+    filed = {rule_id: filings[case.filing] for rule_id, case in cases.items() if case.filing is not None}
+    assert filed.keys() == cases.keys(), "each shipped case names its 立案条件"
+    codes = {rule_id: filing.code for rule_id, filing in filed.items()}
     assert codes["road.ponding"] == codes["road.underpass"] == codes["cover.overflow"] == "0406"
-    assert codes["pipe.foul_full"] == "0404"
+    assert codes["pipe.foul_full"] == codes["drainage.blockage"] == "0404"
     assert codes["lamp.out"] == "0118"
     assert codes["lamp.tilt"] == "0117"
     assert codes["cover.open"] == codes["cover.tilt"] == "asset"
+    verified = {rule_id for rule_id, filing in filed.items() if filing.verify == "operator"}
+    assert verified == {
+        "cover.late_hazard",
+        "road.late_hazard",
+        "pump.late_hazard",
+        "lamp.late_hazard",
+        "pipe.foul_full",
+        "cover.dry_weather_high",
+    }
+    codes_rule = next(rule for rule in pack.values() if isinstance(rule, CodesRule))
+    named = codes_rule.names["GB/T 30428.2-2013"]
+    assert all(filing.code in named for filing in filings.values() if filing.code.isdigit())
 
 
 def test_whoever_is_woken_is_told_what_to_do(pack: dict[str, Rule]) -> None:

@@ -165,6 +165,28 @@ def test_what_nobody_was_told_of_was_missed() -> None:
     assert scored(truth(FLOOD), [explained]).recall == 1, "whoever is told of its cause is told"
 
 
+def test_what_was_kept_back_since_its_gauge_was_doubted_told_nobody_neither_right_nor_wrong() -> None:
+    high = hazard("surcharge", 60, 120, device_id="P1", severity=2)
+    kept = {"withheld": True, "suppressed": ("by_design",), "explained_by": ("pipe.doubtful",)}
+    surcharge = alarm(1, "pipe.surcharge", 61, 120, device_id="P1", severity=2)
+    on_a_lie = scored(truth(), [surcharge.model_copy(update=kept)])
+    assert (on_a_lie.false, on_a_lie.kept_back) == (0, 1)
+    missed = scored(truth(high), [surcharge.model_copy(update=kept)])
+    assert (missed.recall, missed.right, missed.false, missed.kept_back) == (0, 0, 0, 1)
+    assert missed.missed[0].why == "pipe.surcharge was kept back: its gauge was doubted by pipe.doubtful"
+    told_later = surcharge.model_copy(update=kept | {"withheld": False})
+    assert (scored(truth(), [told_later]).false, scored(truth(high), [told_later]).recall) == (1, 1)
+    by_a_blockage = surcharge.model_copy(update=kept | {"explained_by": ("drainage.blockage", "pipe.doubtful")})
+    assert scored(truth(high), [by_a_blockage]).recall == 1, "the blockage told of it"
+
+
+def test_a_doubt_is_right_where_its_gauge_lies() -> None:
+    doubt = alarm(1, "pipe.doubtful", 61, 120, device_id="P1", severity=2)
+    lie = Lie(fault="drifting_sensor", device_id="P1", begins_ms=at_ms(10), ends_ms=None, fields=("level_m",))
+    assert judged(truth(lies=(lie,)), doubt).verdict == "right"
+    assert judged(truth(), doubt).verdict == "false"
+
+
 def test_what_was_known_only_when_it_was_over_was_missed() -> None:
     late = alarm(1, "road.ponding", 61, 120, device_id="R1").model_copy(update={"recorded_ms": at_ms(200)})
     result = scored(truth(FLOOD), [late])
@@ -242,6 +264,24 @@ def test_lead_time_is_from_the_first_forecast_to_the_overflow() -> None:
     assert result.lead_minutes_median == pytest.approx(12, abs=0.05)
     assert result.lead_minutes_p10 == pytest.approx(2.4, abs=0.05), "who was not forecast counts as 0"
     assert result.warned_minutes_median == pytest.approx(12, abs=0.05)
+
+
+def test_a_blocked_pipe_that_is_named_warns_of_what_overflows_above_it_and_forecasts_nothing() -> None:
+    blocked = hazard("blockage", 10, 300, pipe_id="P3", severity=3)
+    above = hazard("overflow", 60, 90, node="N1", asset_code="A1", severity=4)
+    below = hazard("overflow", 60, 90, node="N5", asset_code="A5", severity=4)
+    named = alarm(1, "drainage.blockage", 30, 200, subject_kind="pipe", pipe_id="P3", severity=3)
+
+    def of(over: TrueHazard, one: Alarm = named) -> tuple[float | None, float | None, float | None]:
+        found = scored(truth(blocked, over), [one])
+        return found.warned_minutes_median, found.lead_minutes_median, found.recall_by_kind["overflow"].recall
+
+    warned, lead, recall = of(above)
+    assert warned == pytest.approx(30, abs=0.1)
+    assert (lead, recall) == (0, 0), "it says neither when nor where"
+    assert of(below)[0] == 0
+    assert of(above, named.model_copy(update={"cleared_ms": at_ms(50)}))[0] == 0, "it was over by then"
+    assert of(above, named.model_copy(update={"pipe_id": "far"}))[0] == 0, "another pipe: nobody is sent there"
 
 
 def test_a_forecast_of_what_never_comes_is_false() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def said(place: Site, *seen: Circumstances, seed: int = 1, **history: list[float
     return Profiles([place], seed).report(sighted([(0, each) for each in seen], **history))
 
 
-def water(*levels_m: float, **more: float) -> list[Circumstances]:
+def water(*levels_m: float, **more: Any) -> list[Circumstances]:
     return [replace(CALM, at_s=60.0 * number, water_m=level, **more) for number, level in enumerate(levels_m)]
 
 

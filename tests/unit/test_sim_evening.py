@@ -101,7 +101,7 @@ class Engine:
             gathered[due.message.topic.decode().split("/")[3]].append((device_id, report, received_us))
             self.heard_us[device_id] = received_us
         for name, rows in gathered.items():
-            reports = _reports(FAMILIES[name], [(self.slots[device_id], *rest) for device_id, *rest in rows])
+            reports = _reports(FAMILIES[name], [(self.slots[device_id], report, us) for device_id, report, us in rows])
             outcome = self.evaluators[name].judge(reports)
             assert not outcome.late_rows
             self._take(name, outcome, reports)

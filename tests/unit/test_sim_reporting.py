@@ -314,7 +314,7 @@ def test_some_messages_are_lost_many_under_a_flooded_cover_and_events_go_again()
 
 def test_a_battery_pays_for_each_attempt() -> None:
     index = np.array([0] * 5 + [1] * 3)
-    made = Moments(index, np.arange(8) * 900.0, np.full(8, EVENT), np.zeros(8))
+    made = Moments(index, np.arange(8.0) * 900.0, np.full(8, EVENT), np.zeros(8))
     keys, battery, dry_air = keys_of(1, ["a", "b"]), np.zeros(2, np.bool_), np.zeros(8, np.bool_)
     went = journeys(made, keys, battery, dry_air, QUIET)
     assert went.transmissions.tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
@@ -410,7 +410,9 @@ def test_a_storm_raises_what_it_does_and_nothing_else() -> None:
 
 def test_the_regular_interval_leaves_room_for_what_is_lost() -> None:
     """A regular report is lost with 0.03 to the fifth; the rules miss a device after more than one of its intervals."""
-    patience = {rule.family: rule.intervals for rule in shipped_pack() if isinstance(rule, NoDataRule)}
+    patience: dict[str, float] = {
+        rule.family: rule.intervals for rule in shipped_pack() if isinstance(rule, NoDataRule)
+    }
     assert set(patience) == {"cover", "road", "pipe", "pump", "rain", "lamp"}
     sites = street()
     for said in by_device(told(sites, dry(60), radio=Radio(loss=0.03))).values():

@@ -248,7 +248,7 @@ def test_a_wrong_field_is_told_with_its_line_and_what_is_allowed(text: str, line
         ("{fault: wrong_clock, pick: {}, by_s: 1e12}", "faults.0.by_s = 1000000000000.0: Input should be less than"),
         (
             "{fault: blocked_pipe, pick: {water: clean}}",
-            "faults.0.pick.water = 'clean': Input should be 'storm' or 'foul'",
+            "faults.0.pick.water = 'clean': Input should be 'foul' or 'storm'",
         ),
         ("{fault: malicious_publisher, rate: 0}", "faults.0.rate = 0: Input should be greater than 0"),
     ],

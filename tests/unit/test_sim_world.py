@@ -98,6 +98,7 @@ def test_a_run_that_ends_later_waits_for_its_beginning() -> None:
     span = Span(3600, 60, NOW_MS + 100_000)
     assert span.wait_s(NOW_MS) == pytest.approx(40)
     assert Span(3600, 60, NOW_MS).wait_s(NOW_MS) == 0
+    assert Span(3600, 60, NOW_MS).due_in_s(NOW_MS) == pytest.approx(-60), "it had to begin a minute ago"
 
 
 @pytest.mark.parametrize(("seconds", "speed", "said"), [(3600, 0, "speed: 0"), (3600, 9000, "3600"), (5, 1, "minute")])

@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -163,7 +164,7 @@ def test_a_failed_build_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_server_is_not_tied_to_its_starter_and_a_tool_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     server = sandbox.command(Path("/r"), ["postgres"], folder=Path("/home/x"), status_descriptor=7)
     tool = sandbox.command(Path("/r"), ["initdb"])
     assert "--die-with-parent" not in server
@@ -176,7 +177,7 @@ def test_a_server_is_not_tied_to_its_starter_and_a_tool_is(monkeypatch: pytest.M
 
 
 def test_a_missing_bubblewrap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(StackError, match="bubblewrap"):
         sandbox.command(Path("/r"), ["postgres"])
 

@@ -34,9 +34,9 @@ class Machine:
     def put_recorder(self, name: str, then: str = "exit 0") -> None:
         self.put(name, f'echo "{name} $*" >> {self.calls}\n{then}')
 
-    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *named: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/bash", str(SCRIPT)],
+            ["/bin/bash", str(SCRIPT), *named],
             env={"PATH": str(self.bin), **environment},
             capture_output=True,
             text=True,
@@ -67,6 +67,16 @@ def test_root_installs_and_others_by_sudo(tmp_path: Path, uid: int, sudo: str) -
         f"{sudo}apt-get update",
         f"{sudo}apt-get install --yes --no-install-recommends mmdebstrap",
     ]
+
+
+def test_what_it_is_named_comes_on_top(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, uid=0)
+    for name in ("mmdebstrap", "bwrap", "faketime", "there-already"):
+        machine.put(name)
+    machine.put_recorder("apt-get")
+    done = machine.run("chromium", "there-already")
+    assert done.returncode == 0, done.stderr
+    assert machine.calls.read_text().splitlines()[-1] == "apt-get install --yes --no-install-recommends chromium"
 
 
 def test_neither_root_nor_sudo_is_told_what_root_must_run(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ ABOUT = About(3, "410506", "龙安区", "龙安区")
 def test_shipped_numbers_are_those_of_isa_18_2_and_have_a_source() -> None:
     assert (RULE.window_s, RULE.enter_above, RULE.leave_below, RULE.update_every_s) == (600, 10, 5, 300)
     assert "ISA-18.2" in RULE.source
-    assert RULE.case is None, "an incident is no case"
+    assert RULE.case is not None
+    assert RULE.case.filing == "filing.storm_water", "an incident is a case once it has water on the road, not before"
     assert RULE.crew is not None
 
 

@@ -194,17 +194,20 @@ def _entry(number: int, row: Row) -> tuple[Entry, int]:
 
 
 def _csv_rows(file: IO[str]) -> tuple[Title, Iterator[tuple[int, Row]]]:
-    csv.field_size_limit(_LONGEST_CELL)
     lines = csv.reader(file)
     first, names = next(lines, []), next(lines, [])
     if len(first) < 2 or names != list(COLUMNS.values()):
         raise AuditFileError("the first two lines are not those of an export of the audit log")
 
     def rows() -> Iterator[tuple[int, Row]]:
-        for cells in lines:
-            if len(cells) != len(COLUMNS):
-                raise AuditFileError(f"line {lines.line_num}: {len(cells)} cells, {len(COLUMNS)} are needed")
-            yield lines.line_num, dict(zip(COLUMNS, cells, strict=True))
+        before = csv.field_size_limit(_LONGEST_CELL)  # the whole process's: who reads after us wants it as it was
+        try:
+            for cells in lines:
+                if len(cells) != len(COLUMNS):
+                    raise AuditFileError(f"line {lines.line_num}: {len(cells)} cells, {len(COLUMNS)} are needed")
+                yield lines.line_num, dict(zip(COLUMNS, cells, strict=True))
+        finally:
+            csv.field_size_limit(before)
 
     return _title(first[1]), rows()
 

@@ -74,48 +74,58 @@ def listed(
     state: State = "waiting",
     area: str | None = None,
     family: str | None = None,
+    mine: Sequence[str] | None = None,
     after: tuple[str, str] = ("", ""),
     limit: int,
 ) -> list[Row]:
-    """Newcomers by district and id, from after that one on."""
-    params = {"state": state, "area": area, "family": family, "limit": limit}
+    """Newcomers by district and id, from after that one on. `mine`: only of these districts, here and in all that
+    follows; what is elsewhere is as if it were not there."""
+    params = {"state": state, "area": area, "family": family, "districts": _listed(mine), "limit": limit}
     with connection.cursor(row_factory=dict_row) as cursor:
         reached = {"after_district": after[0], "after_device_id": after[1]}
         return cursor.execute(statement("newcomers.listed"), params | reached, prepare=False).fetchall()
 
 
-def approve(connection: Connection, device_id: str, placement: Placement, *, actor: str) -> Approved:
+def approve(
+    connection: Connection, device_id: str, placement: Placement, *, mine: Sequence[str] | None = None, actor: str
+) -> Approved:
     """Put one newcomer into the ledger, tell the holders, and replay its reports, in one transaction. One that was
     refused may be approved after all."""
     with connection.transaction():
-        return _approve(connection, [_locked(connection, device_id)], placement, actor)
+        return _approve(connection, [_locked(connection, device_id, mine)], placement, actor)
 
 
 def approve_area(
-    connection: Connection, area: str, placement: Placement, *, family: str | None = None, actor: str
+    connection: Connection,
+    area: str,
+    placement: Placement,
+    *,
+    family: str | None = None,
+    mine: Sequence[str] | None = None,
+    actor: str,
 ) -> Approved:
     """The same for everyone who waits in an area and below it, each on an asset of its own; all or nobody."""
     if placement.asset_code is not None:
         raise NewcomerError("asset_code", placement.asset_code, "one asset cannot carry everybody; give a kind")
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        given = {"area": area, "family": family, "limit": MOST_AT_ONCE + 1}
+        given = {"area": area, "family": family, "districts": _listed(mine), "limit": MOST_AT_ONCE + 1}
         rows = cursor.execute(statement("newcomers.lock_area"), given).fetchall()
         if len(rows) > MOST_AT_ONCE:
             raise NewcomerError("area", area, f"more than {MOST_AT_ONCE} wait there; take a smaller area or one family")
         return _approve(connection, rows, placement, actor)
 
 
-def refuse(connection: Connection, device_ids: Sequence[str], *, actor: str) -> None:
+def refuse(connection: Connection, device_ids: Sequence[str], *, mine: Sequence[str] | None = None, actor: str) -> None:
     """They stay refused, however often they report. Again is the same as once."""
     with connection.transaction():
         for device_id in device_ids:
-            _refuse(connection, _locked(connection, device_id), actor)
+            _refuse(connection, _locked(connection, device_id, mine), actor)
 
 
 def refuse_area(connection: Connection, area: str, *, family: str | None = None, actor: str) -> list[str]:
     """Everyone who waits in an area and below it; says who."""
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        given = {"area": area, "family": family, "limit": None}
+        given = {"area": area, "family": family, "districts": None, "limit": None}
         rows = cursor.execute(statement("newcomers.lock_area"), given).fetchall()
         for row in rows:
             _refuse(connection, row, actor)
@@ -152,10 +162,14 @@ def _check_switchable(code: str) -> None:
         )
 
 
-def _locked(connection: Connection, device_id: str) -> Row:
+def _listed(mine: Sequence[str] | None) -> list[str] | None:
+    return None if mine is None else list(mine)
+
+
+def _locked(connection: Connection, device_id: str, mine: Sequence[str] | None) -> Row:
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(statement("newcomers.lock"), {"device_id": device_id}).fetchone()
-    if row is None:
+    if row is None or (mine is not None and row["district"] not in mine):
         raise UnknownNewcomerError("device_id", device_id, "no such device is on the list of newcomers")
     if row["state"] == "approved":
         raise NewcomerError("device_id", device_id, "it is in the ledger already, and waits no longer")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import time
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -33,6 +34,11 @@ class DingtalkConfig(ChannelConfig):
     )
     per_minute: int | None = Field(20, ge=1, description="A robot takes 20 messages a minute, then is silenced for ten")
 
+    mention: bool = Field(True, description="Whether whoever is on duty is @-ed, by phone number")
+
+    def robot(self) -> str:
+        return self.url.get_secret_value()
+
     def place(self) -> str:
         return host(self.url)
 
@@ -48,8 +54,12 @@ def send(delivery: Delivery, config: DingtalkConfig, line: Line) -> Outcome:
     url = config.url.get_secret_value()
     if config.secret is not None:
         url = signed(url, config.secret.get_secret_value(), time.time_ns() // 1_000_000)
-    body = {"msgtype": "text", "text": {"content": str(message(delivery.snapshot, delivery.link))}}
+    content = str(message(delivery.snapshot, delivery.link, delivery.beside))
+    body: dict[str, Any] = {"msgtype": "text", "text": {"content": content}}
+    mobiles = [one.phone.get_secret_value() for one in delivery.mentions if one.phone is not None]
+    if config.mention and mobiles:
+        body["at"] = {"atMobiles": mobiles, "isAtAll": False}
     return exchange(lambda: line.post(url, orjson.dumps(body)), CODES)
 
 
-CHANNEL = Channel("钉钉群机器人", DingtalkConfig, send)
+CHANNEL = Channel("钉钉群机器人", DingtalkConfig, send, gathers=True, mentions=True)

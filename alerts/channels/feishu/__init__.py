@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import time
+from html import escape
 from typing import Any
 
 import orjson
@@ -30,6 +31,11 @@ class FeishuConfig(ChannelConfig):
     url: SecretUrl = Field(description="The robot's webhook address, with its key")
     secret: SecretStr | None = Field(None, min_length=1, description="签名校验 secret, where the robot was given one")
     per_minute: int | None = Field(100, ge=1, description="A robot takes 100 messages a minute")
+    per_second: int | None = Field(5, ge=1, description="… and 5 a second")
+    mention: bool = Field(True, description="Whether whoever is on duty is @-ed, by the open_id in the roster")
+
+    def robot(self) -> str:
+        return self.url.get_secret_value()
 
     def place(self) -> str:
         return host(self.url)
@@ -42,10 +48,15 @@ def signature(secret: str, now_s: int) -> dict[str, str]:
 
 
 def send(delivery: Delivery, config: FeishuConfig, line: Line) -> Outcome:
-    body: dict[str, Any] = {"msg_type": "text", "content": {"text": str(message(delivery.snapshot, delivery.link))}}
+    text = str(message(delivery.snapshot, delivery.link, delivery.beside))
+    if config.mention:
+        text += "".join(
+            f' <at user_id="{one.feishu}">{escape(one.name)}</at>' for one in delivery.mentions if one.feishu
+        )
+    body: dict[str, Any] = {"msg_type": "text", "content": {"text": text}}
     if config.secret is not None:
         body |= signature(config.secret.get_secret_value(), int(time.time()))
     return exchange(lambda: line.post(config.url.get_secret_value(), orjson.dumps(body)), CODES)
 
 
-CHANNEL = Channel("飞书群机器人", FeishuConfig, send)
+CHANNEL = Channel("飞书群机器人", FeishuConfig, send, gathers=True, mentions=True)

@@ -69,7 +69,7 @@ def send(delivery: Delivery, config: MailConfig, line: Line) -> Outcome:
 
 
 def letter(delivery: Delivery, config: MailConfig) -> EmailMessage:
-    said = message(delivery.snapshot, delivery.link)
+    said = message(delivery.snapshot, delivery.link, delivery.beside)
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["Subject"] = said.text
     mail["From"] = config.sender
@@ -183,4 +183,4 @@ def _text(answer: bytes | str) -> str:
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
 
-CHANNEL = Channel("邮件", MailConfig, send)
+CHANNEL = Channel("邮件", MailConfig, send, gathers=True)

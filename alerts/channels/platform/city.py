@@ -15,8 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from alerts.channels.answers import Codes, SecretHeaders, SecretUrl, host
 from alerts.channels.interface import ChannelConfig
+from alerts.channels.platform.callbacks import Callbacks, Path
 from alerts.channels.platform.coordinates import System
 from alerts.channels.platform.envelope import Envelope
+from alerts.channels.platform.fields import STANDS_FOR
+from alerts.channels.platform.query import Query
 from alerts.channels.platform.shipped import shipped
 from alerts.channels.platform.signers import Signer
 from alerts.channels.platform.signers.fixed import NoSigner
@@ -26,8 +29,8 @@ from alerts.record.snapshot import Notice
 
 GENERIC = "generic"
 
-_Path = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
-"""Names and positions with dots between: data.list.0.id"""
+_SECTIONS = ("callbacks", "query", "indicators")
+"""Of these, what a configuration does not say itself stands in the one that it is based on, setting by setting."""
 
 
 def _zone(name: str) -> str:
@@ -54,7 +57,7 @@ def _code(given: Any) -> Any:
     return given
 
 
-_Codes = frozenset[Annotated[int | str, BeforeValidator(_code)]]
+CodeSet = frozenset[Annotated[int | str, BeforeValidator(_code)]]
 
 
 class Times(Strict):
@@ -71,6 +74,23 @@ class Times(Strict):
 class Coordinates(Strict):
     system: System = Field("cgcs2000", description="cgcs2000 (here the same as wgs84), gcj02 or bd09")
     decimals: int = Field(6, ge=0, le=10)
+
+
+class IndicatorMessage(Strict):
+    """A day's indicators as one message, of a platform that we are linked up to."""
+
+    url: SecretUrl | None = Field(None, description="Where it takes them; null: it is not told them")
+    template: dict[str, Any] = Field(min_length=1, description="Its fields, made of ours (docs/upward.md)")
+
+    @field_validator("template")
+    @classmethod
+    def _template_is_one(cls, given: dict[str, Any]) -> dict[str, Any]:
+        compiled(given, of="indicators")
+        return given
+
+    @cached_property
+    def message(self) -> Part:
+        return compiled(self.template, of="indicators")
 
 
 class PlatformConfig(ChannelConfig):
@@ -90,23 +110,28 @@ class PlatformConfig(ChannelConfig):
         default_factory=NoSigner, description="How requests are signed: none, headers, tif, rio, parameters, sm4-sm2"
     )
     callback_url: str | None = Field(None, description="Where the platform reports what became of an event")
+    callbacks: Callbacks = Field(Callbacks(), description="What it reports, and how it shows that it is the platform")
+    query: Query | None = Field(None, description="How it is asked what it has of us; null: it cannot be")
+    indicators: IndicatorMessage | None = Field(
+        None, description="How a day's indicators are told, upward; null: they are not"
+    )
     template: dict[str, Any] = Field(
         default_factory=dict, description="The platform's fields, made of ours (docs/platforms.md)"
     )
     envelope: Any = Field("$body", description="What stands around the template: $body is it, $body_text its JSON text")
-    upsert_key: _Path | None = Field(None, description="By which part of the message the platform knows a repeat")
+    upsert_key: Path | None = Field(None, description="By which part of the message the platform knows a repeat")
     times: Times = Field(Times(), description="How times are written: format and zone")
     coordinates: Coordinates = Field(
         Coordinates(), description="system (cgcs2000, wgs84, gcj02, bd09) and decimals of lon and lat"
     )
-    code_path: _Path = Field("code", description="Where the code stands in the answer")
-    number_path: _Path | None = Field(None, description="Where the platform's own number stands in the answer")
-    success_codes: _Codes = Field(frozenset({0, 200}), description="Codes that mean: taken", min_length=1)
-    busy_codes: _Codes = Field(frozenset({429}), description="… that mean: later")
-    sink_failure_codes: _Codes = Field(
+    code_path: Path = Field("code", description="Where the code stands in the answer")
+    number_path: Path | None = Field(None, description="Where the platform's own number stands in the answer")
+    success_codes: CodeSet = Field(frozenset({0, 200}), description="Codes that mean: taken", min_length=1)
+    busy_codes: CodeSet = Field(frozenset({429}), description="… that mean: later")
+    sink_failure_codes: CodeSet = Field(
         frozenset({401, 403, 404}), description="… that mean: key, token or address is wrong"
     )
-    bad_message_codes: _Codes = Field(
+    bad_message_codes: CodeSet = Field(
         frozenset({400, 413, 422}), description="… that mean: this message will never be taken"
     )
 
@@ -123,7 +148,16 @@ class PlatformConfig(ChannelConfig):
         base = given.get("based_on", GENERIC)
         if base not in shipped():
             raise ValueError(f"based_on = {base!r}: that does not ship; there are {', '.join(shipped())}")
-        return {**shipped()[base], **given}
+        whole = {**shipped()[base], **given}
+        for name in _SECTIONS:
+            below, own = shipped()[base].get(name), given.get(name)
+            if isinstance(below, Mapping) and isinstance(own, Mapping):
+                whole[name] = {**below, **own}
+        heard, query = whole.get("callbacks"), whole.get("query")
+        if isinstance(heard, Mapping) and isinstance(query, Mapping):
+            read = {part: heard[part] for part in ("fields", "statuses") if part in heard}
+            whole["query"] = {**read, **query}
+        return whole
 
     @field_validator("template")
     @classmethod
@@ -181,14 +215,16 @@ class PlatformConfig(ChannelConfig):
         return host(self.url)
 
     def address(self, notice: Notice) -> str:
-        return self.urls.get(notice, self.url).get_secret_value()
+        found = self.urls.get(notice) or self.urls.get(STANDS_FOR.get(notice, notice)) or self.url
+        return found.get_secret_value()
 
-    def codes(self) -> Codes:
+    def codes(self, *, required: bool = True) -> Codes:
         return Codes(
             (self.code_path,),
             self.success_codes,
             self.busy_codes,
             self.sink_failure_codes,
             self.bad_message_codes,
+            required=required,
             worded=True,
         )

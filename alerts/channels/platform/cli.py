@@ -11,15 +11,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alerts.cases.callbacks import RefusedError, platform_sink
+from alerts.cases.reconcile import DONE_LABELS, WHAT_LABELS, BusyError, Outcome, reconcile
 from alerts.channels.interface import Delivered
 from alerts.channels.line import Line
 from alerts.channels.platform import judged
-from alerts.channels.platform.fields import FIELDS, PICTURE_FIELDS
+from alerts.channels.platform.fields import FIELDS, INDICATOR_FIELDS, PICTURE_FIELDS
+from alerts.channels.platform.query import QueryError
 from alerts.channels.platform.request import request
 from alerts.channels.platform.shipped import shipped, texts
 from alerts.channels.platform.trial import Shown, TrialError, configuration, delivery_of, meaning, shown
 from underfoot.settings import load
-from underfoot.terminal import connect_migrated
+from underfoot.terminal import actor, connect_migrated
 
 out = Console()
 
@@ -61,7 +64,7 @@ def fields(as_json: _Json = False) -> None:
             "values": list(field.values),
             "meaning": field.meaning,
         }
-        for name, field in (FIELDS | PICTURE_FIELDS).items()
+        for name, field in (FIELDS | PICTURE_FIELDS | INDICATOR_FIELDS).items()
     ]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -111,6 +114,66 @@ def try_config(
         out.print(Text(said, style="" if outcome is None else "green" if isinstance(outcome, Delivered) else "red"))
     if outcome is not None and not isinstance(outcome, Delivered):
         raise typer.Exit(1)
+
+
+@platform.command("reconcile")
+def reconcile_sink(
+    sink: Annotated[str, typer.Argument(help="Its name in `underfoot sinks list`.")],
+    only_open: Annotated[bool, typer.Option("--open", help="Only cases that are open.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what differs, and mend nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Mend also where its list has implausibly few of our cases.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Compare what we pushed to a platform with what it has, and mend what differs (对账).
+
+    What it has not is sent again under the same key; what it says of a case is taken as a callback would be.
+    Where more than half of the open cases are missing, nothing is mended without --force.
+    """
+    settings = load()
+    try:
+        with connect_migrated("platform") as connection:
+            found = platform_sink(connection, sink)
+        outcome = reconcile(
+            settings.require_database(),
+            found,
+            "open" if only_open else "all",
+            actor=actor(),
+            timeout_s=settings.delivery_timeout_s,
+            dry_run=dry_run,
+            force=force,
+        )
+    except RefusedError as error:
+        raise typer.BadParameter(str(error)) from None
+    except (BusyError, QueryError) as error:
+        typer.echo(f"{sink}: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(outcome.shown(), ensure_ascii=False, indent=2))
+    else:
+        _print_outcome(outcome)
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    out.print(f"平台 {outcome.listed} 件，本系统 {outcome.ours} 件，对上 {outcome.matched} 件", highlight=False)
+    if not outcome.found:
+        out.print("双方一致", style="green")
+        return
+    table = Table("差异", "件数", "举例")
+    for what, count in sorted(outcome.found.items()):
+        examples = "\n".join(
+            "，".join(f"{name} {value}" for name, value in one.items()) for one in outcome.examples[what][:5]
+        )
+        table.add_row(WHAT_LABELS[what], str(count), Text(examples))
+    out.print(table)
+    if outcome.error is not None:
+        out.print(Text(outcome.error, style="red"))
+    if outcome.dry_run:
+        out.print("--dry-run: nothing was mended.", style="dim")
+    else:
+        said = "，".join(f"{DONE_LABELS[what]} {count}" for what, count in sorted(outcome.done.items()))
+        out.print(f"已处理：{said}", highlight=False)
 
 
 def _print(seen: Shown) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from string import Formatter
 from typing import Annotated, Any, Literal, get_args
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from alerts.channels.platform.fields import FIELDS, PICTURE_FIELDS, Facts, PictureKind
+from alerts.channels.platform.fields import FIELDS, INDICATOR_FIELDS, PICTURE_FIELDS, Facts, PictureKind
 from alerts.channels.platform.fields import Field as Ours
 from alerts.channels.platform.strict import Strict, complaint
 
@@ -53,25 +53,33 @@ class TemplateError(ValueError):
     """Says where in the template, what stands there, and what may."""
 
 
-def compiled(given: Any, where: str = "", *, of_picture: bool = False) -> Part:
-    known = FIELDS | PICTURE_FIELDS if of_picture else FIELDS
+Of = Literal["event", "picture", "indicators"]
+"""What a template is about, and so which fields it may use."""
+
+_KNOWN: dict[Of, Mapping[str, Ours]] = {
+    "event": FIELDS,
+    "picture": FIELDS | PICTURE_FIELDS,
+    "indicators": INDICATOR_FIELDS,
+}
+
+
+def compiled(given: Any, where: str = "", *, of: Of = "event") -> Part:
+    known = _KNOWN[of]
     if isinstance(given, str):
         return _text(given, where, known)
     if isinstance(given, Mapping):
         if "$field" in given:
             return _choice(given, where, known)
         if "$pictures" in given:
-            if of_picture:
-                raise TemplateError(f"{where} = '$pictures': a picture has no pictures")
+            if of != "event":
+                raise TemplateError(f"{where} = '$pictures': only an event has pictures")
             return _pictures(given, where)
         wrong = [name for name in given if not isinstance(name, str) or name.startswith("$")]
         if wrong:
             raise TemplateError(f"{_below(where, wrong[0])} = {wrong[0]!r}: a name, $field or $pictures is needed")
-        return _Object(
-            {name: compiled(part, _below(where, name), of_picture=of_picture) for name, part in given.items()}
-        )
+        return _Object({name: compiled(part, _below(where, name), of=of) for name, part in given.items()})
     if isinstance(given, list):
-        return _List([compiled(part, _below(where, n), of_picture=of_picture) for n, part in enumerate(given)])
+        return _List([compiled(part, _below(where, n), of=of) for n, part in enumerate(given)])
     if given is None or isinstance(given, bool | int | float):
         return _Constant(given)
     raise TemplateError(f"{where} = {given!r}: text, a number, true, false, null, a list or an object is needed")
@@ -186,7 +194,8 @@ def _check_format(form: str, ours: Ours, where: str, given: object) -> None:
             wrong = "a list has no format"
         case kind:
             try:
-                format("" if kind == "text" else 1.0, form)
+                for sample in ("",) if kind == "text" else (1, 1.0):
+                    _written(sample, form)
             except ValueError as error:
                 wrong = str(error)
     if wrong:
@@ -204,8 +213,13 @@ def _formatted(value: Any, form: str, written: Written) -> str:
         return value.astimezone(written.zone).strftime(form or written.form)
     if isinstance(value, list):
         return ",".join(map(str, value))
-    # An int takes no 'f' where its format is for text of it.
-    return format(float(value) if isinstance(value, int) and form[-1:] in "eEfFgG%" and form else value, form)
+    return _written(value, form)
+
+
+def _written(value: Any, form: str) -> str:
+    # An int takes neither 'f' nor a precision.
+    as_float = isinstance(value, int) and form and (form[-1] in "eEfFgG%" or "." in form)
+    return format(float(value) if as_float else value, form)
 
 
 # a field with more ---------------------------------------------------------------------------------------------------
@@ -263,11 +277,14 @@ class _Choice(Part):
     def _found(self, value: Any, facts: Facts) -> Any:
         table = self.options.map
         if self.options.codes is not None:
-            table = self.options.codes.get(facts.asset("code_scheme") or "", {})
+            table = self.options.codes.get(facts.of("case", "code_scheme") or facts.asset("code_scheme") or "", {})
         if table is None:
             return value
         if str(value) in table:
             return table[str(value)]
+        stands_for = self.ours.stands_for.get(str(value))
+        if stands_for in table:
+            return table[stands_for]
         return value if self.options.otherwise == SAME else self.options.otherwise
 
     def fields(self) -> frozenset[str]:
@@ -304,7 +321,7 @@ def _check_map(options: _Options, ours: Ours, where: str) -> None:
             raise TemplateError(f"{where}.map.{strange[0]}: {options.name} is never that; it is {', '.join(values)}")
     if "otherwise" in options.model_fields_set:
         return
-    missing = [value for value in values if value not in (options.map or {})]
+    missing = [value for value in values if value not in (options.map or {}) and value not in ours.stands_for]
     if missing and options.map is not None:
         raise TemplateError(f"{where}.map: {options.name} {', '.join(missing)} is not mapped; add it, or `otherwise`")
     if not values or options.codes is not None:
@@ -330,16 +347,10 @@ class _Pictures(Part):
 
     def filled(self, facts: Facts, written: Written) -> Any:
         shown = [picture for picture in facts.pictures if picture["kind"] in self.kinds]
-        return [self.item.filled(_with(facts, picture), written) for picture in shown] or self.empty
+        return [self.item.filled(replace(facts, picture=picture), written) for picture in shown] or self.empty
 
     def fields(self) -> frozenset[str]:
         return self.item.fields()
-
-
-def _with(facts: Facts, picture: Any) -> Facts:
-    return Facts(
-        facts.snapshot, facts.push_id, facts.link, facts.callback_url, facts.system, facts.decimals, picture
-    )  # fmt: skip
 
 
 def _pictures(given: Mapping[str, Any], where: str) -> Part:
@@ -347,7 +358,7 @@ def _pictures(given: Mapping[str, Any], where: str) -> Part:
         options = _PictureOptions.model_validate(given)
     except ValidationError as error:
         raise TemplateError(complaint(error, where)) from None
-    item = compiled(options.item, f"{where}.$pictures", of_picture=True)
+    item = compiled(options.item, f"{where}.$pictures", of="picture")
     if not item.fields() & {"picture_url", "picture_base64"}:
         raise TemplateError(
             f"{where}.$pictures: {{picture_url}} or {{picture_base64}} is needed: else nothing is shown"

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from psycopg.rows import dict_row
 from pydantic import BaseModel, SecretStr
 
+from alerts.cases.filing import would_be
 from alerts.channels import ChannelError, parse_config
 from alerts.channels.answers import at
 from alerts.channels.interface import BadMessage, Delivered, Delivery, Outcome, Retry
@@ -19,6 +20,7 @@ from alerts.channels.platform.city import PlatformConfig
 from alerts.channels.platform.request import Request
 from alerts.channels.platform.shipped import MOST_BYTES, shipped, texts
 from alerts.record.snapshot import Snapshot
+from underfoot.alarms import Severity
 from underfoot.plain_yaml import YamlError, read_yaml
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -63,6 +65,9 @@ def delivery_of(connection: Connection, episode_key: int, api_url: str) -> Deliv
     if row is None:
         raise TrialError(f"--alarm {episode_key}: there is no such alarm; `GET /api/v1/alarms` lists them")
     snapshot: Snapshot = row["snapshot"]
+    if snapshot["case"] is None and row["rule_case"] is not None:
+        of = (row["alarm_key"], row["episode"])
+        snapshot["case"] = would_be(connection, of, row["rule_case"], Severity(row["severity"]))
     key = f"try-{row['alarm_key']}-{row['episode']}-{snapshot['transition_no']}-{snapshot['notice']}"
     return Delivery(key, snapshot, f"{api_url}/api/v1/alarms/{episode_key}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from pydantic import Field
 
@@ -24,13 +26,22 @@ class WecomConfig(ChannelConfig):
     url: SecretUrl = Field(description="The robot's webhook address, with its key")
     per_minute: int | None = Field(20, ge=1, description="A robot takes 20 messages a minute")
 
+    mention: bool = Field(True, description="Whether whoever is on duty is @-ed, by phone number")
+
+    def robot(self) -> str:
+        return self.url.get_secret_value()
+
     def place(self) -> str:
         return host(self.url)
 
 
 def send(delivery: Delivery, config: WecomConfig, line: Line) -> Outcome:
-    body = {"msgtype": "text", "text": {"content": str(message(delivery.snapshot, delivery.link))}}
+    text: dict[str, Any] = {"content": str(message(delivery.snapshot, delivery.link, delivery.beside))}
+    mobiles = [one.phone.get_secret_value() for one in delivery.mentions if one.phone is not None]
+    if config.mention and mobiles:
+        text["mentioned_mobile_list"] = mobiles
+    body = {"msgtype": "text", "text": text}
     return exchange(lambda: line.post(config.url.get_secret_value(), orjson.dumps(body)), CODES)
 
 
-CHANNEL = Channel("企业微信群机器人", WecomConfig, send)
+CHANNEL = Channel("企业微信群机器人", WecomConfig, send, gathers=True, mentions=True)

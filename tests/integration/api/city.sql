@@ -71,3 +71,27 @@ INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no
     ('k3', 2, 1, 2, 5, 'change', 4, 'dead', '{}', 5, '2026-07-01T13:38:08Z', '2026-07-01T13:39:00Z', 'errcode 40058', NULL),
     ('k4', 1, 1, 1, 1, 'raise', 3, 'delivered', '{}', 1, '2026-06-30T00:00:02Z', '2026-06-30T00:00:03Z', NULL, '{"platform_no": "A-0"}');
 UPDATE outbox SET verdict = 'tell' WHERE state <> 'owed';
+
+INSERT INTO cases (alarm_key, episode, filing_id, filing_version, code_scheme, case_type, code, code_name, condition_name, level, state, step_no,
+                   opened_at, filed_at, known_state, known_at, ended_at, ended_how, end_confirmed, needs_person, arrive_kind, arrive_amount, arrive_by,
+                   repair_kind, repair_amount, repair_by, arrive_overdue_at, sink_key, platform_no) VALUES
+    (1, 2, 'filing.cover_open', 1, 'GB/T 30428.2-2013', 'component', '0103', '雨水井盖', '井盖缺失、移位、打开', 2, 'reported', 1,
+     '2026-07-01T13:38:07Z', '2026-07-01T13:38:07Z', NULL, NULL, NULL, NULL, false, NULL, 'urgent_hour', 0.5, '2026-07-01T14:08:07Z',
+     'urgent_hour', 6, '2026-07-01T19:38:07Z', NULL, NULL, NULL),
+    (2, 1, 'filing.road_water', 1, 'GB/T 30428.2-2013', 'event', '0406', '道路积水', '道路积水', 2, 'dispatched', 3,
+     '2026-07-01T13:40:01Z', '2026-07-01T13:40:01Z', 'dispatched', '2026-07-01T13:50:00Z', NULL, NULL, false, NULL, 'urgent_hour', 0.5, '2026-07-01T14:10:01Z',
+     NULL, NULL, NULL, '2026-07-01T14:10:01Z', 1, 'A-1'),
+    (3, 1, 'filing.cover_open', 1, 'GB/T 30428.2-2013', 'component', '0103', '雨水井盖', '井盖缺失、移位、打开', 2, 'closed', 2,
+     '2026-07-01T10:00:01Z', '2026-07-01T10:00:01Z', 'closed', '2026-07-01T10:30:00Z', '2026-07-01T10:30:00Z', 'closed', true, 'closed_while_open',
+     'urgent_hour', 0.5, '2026-07-01T10:30:01Z', 'urgent_hour', 6, '2026-07-01T16:00:01Z', NULL, 1, 'A-2'),
+    (4, 1, 'filing.cabinet_door', 1, 'GB/T 30428.2-2013', 'component', '0116', '电力设施', '箱门、检修门打开', 0, 'pending_verify', 1,
+     '2026-07-01T09:00:01Z', NULL, NULL, NULL, NULL, NULL, false, 'verify', 'urgent_hour', 2, '2026-07-01T11:00:01Z',
+     'work_day', 1, '2026-07-02T09:00:01Z', NULL, NULL, NULL);
+INSERT INTO case_steps (case_key, step_no, from_state, to_state, event, at, actor, cause, note, detail) VALUES
+    (1, 1, NULL, 'reported', 'opened', '2026-07-01T13:38:07Z', 'engine', 'engine', '', '{}'),
+    (2, 1, NULL, 'reported', 'opened', '2026-07-01T13:40:01Z', 'engine', 'engine', '', '{}'),
+    (2, 2, 'reported', 'dispatched', 'reached', '2026-07-01T13:50:00Z', '李强', 'callback', '已派单', '{"to": "dispatched", "skipped": ["accepted"]}'),
+    (2, 3, 'dispatched', 'dispatched', 'overdue_arrive', '2026-07-01T14:10:01Z', 'engine', 'engine', '', '{"clock": "arrive"}'),
+    (3, 1, NULL, 'reported', 'opened', '2026-07-01T10:00:01Z', 'engine', 'engine', '', '{}'),
+    (3, 2, 'reported', 'closed', 'reached', '2026-07-01T10:30:00Z', 'platform:platform', 'callback', '', '{"to": "closed"}'),
+    (4, 1, NULL, 'pending_verify', 'opened', '2026-07-01T09:00:01Z', 'engine', 'engine', '', '{}');

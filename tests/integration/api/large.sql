@@ -97,4 +97,16 @@ INSERT INTO incident_members (incident_key, alarm_key, episode, joined_at, alone
 SELECT 4000, alarm_key, episode, raised_at, false, '2026-12-01Z', 'cleared' FROM episodes WHERE episode_key BETWEEN 20001 AND 25000;
 INSERT INTO floods (area_code, began_at, ended_at, peak) SELECT code, '2026-01-01Z'::timestamptz + n * interval '5 hours', '2026-01-01Z'::timestamptz + n * interval '6 hours', 11
 FROM areas, generate_series(1, 50) n WHERE level IN ('district', 'street');
+INSERT INTO cases (alarm_key, episode, filing_id, filing_version, code_scheme, case_type, code, code_name, condition_name, level, state, step_no,
+    opened_at, filed_at, ended_at, ended_how, needs_person, repair_kind, repair_amount, repair_by, repair_overdue_at)
+SELECT alarm_key, episodes.episode, CASE WHEN episode_key % 1000 = 0 THEN 'filing.rare' ELSE 'filing.cover_open' END, 1, 's', 'component', '0103', 'n', 'c', 1,
+    CASE WHEN cleared_at IS NULL THEN CASE WHEN episode_key % 7 = 0 THEN 'handling' ELSE 'reported' END ELSE 'closed' END, 2, raised_at, raised_at, cleared_at,
+    CASE WHEN cleared_at IS NOT NULL THEN 'closed' END, CASE WHEN episode_key % 400 = 0 THEN 'not_accepted' END, 'urgent_hour', 6, raised_at + interval '6 hours',
+    CASE WHEN episode_key % 300 = 0 THEN raised_at + interval '6 hours' END
+FROM episodes JOIN alarms USING (alarm_key) WHERE subject_kind = 'device';
+UPDATE cases SET state = 'reported', ended_at = NULL, ended_how = NULL WHERE case_key IN (500, 1000, 1500);
+UPDATE episodes e SET cleared_at = NULL FROM cases c WHERE c.case_key = 1505 AND e.alarm_key = c.alarm_key AND e.episode = c.episode;
+INSERT INTO rules (rule_id, version, body, created_by)
+SELECT r, 21, jsonb_build_object('title', r, 'family', 'cover', 'case', '{"filing": "filing.cover_open"}'::jsonb), 'x' FROM unnest(ARRAY['cover.tilt', 'cover.open']) r;
+INSERT INTO case_steps (case_key, step_no, to_state, event, at, actor, cause) SELECT case_key, n, state, 'opened', opened_at, 'engine', 'engine' FROM cases, generate_series(1, 2) n;
 ANALYZE;

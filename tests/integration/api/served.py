@@ -25,12 +25,15 @@ PROBLEM = "application/problem+json"
 
 @dataclass
 class Served:
-    """A served API. `get` and `post` call it with the key of a role, by default the least that reads."""
+    """A served API. `get` and `post` call it with the key of a role, by default the least that reads. The role of `get`
+    and `ok` goes by its place: every name is free for the query."""
 
     url: str
     database: str
     secrets: dict[Role, str]
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
+    named: dict[str, str] = field(default_factory=dict)
+    """Secrets of other keys, by their names."""
 
     def call(
         self, method: str, path: str, role: Role | None = Role.viewer, *, secret: str | None = None, **more: Any
@@ -39,10 +42,10 @@ class Served:
         headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
         return self.client.request(method, f"{self.url}{path}", headers=headers | more.pop("headers", {}), **more)
 
-    def get(self, path: str, role: Role | None = Role.viewer, **query: Any) -> httpx.Response:
+    def get(self, path: str, role: Role | None = Role.viewer, /, **query: Any) -> httpx.Response:
         return self.call("GET", path, role, params=query or None)
 
-    def ok(self, path: str, role: Role | None = Role.viewer, **query: Any) -> Any:
+    def ok(self, path: str, role: Role | None = Role.viewer, /, **query: Any) -> Any:
         """The JSON of a call that must succeed."""
         answer = self.get(path, role, **query)
         assert answer.status_code == 200, answer.text
@@ -71,9 +74,9 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def served(database_url: str, mqtt_url: str) -> Iterator[str]:
+def served(database_url: str, mqtt_url: str, **settings: Any) -> Iterator[str]:
     """The URL of the API, served until the end."""
-    app = create_app(load(database_url=database_url, mqtt_url=mqtt_url))
+    app = create_app(load(database_url=database_url, mqtt_url=mqtt_url, **settings))
     listening = socket.create_server(("127.0.0.1", 0))
     server = http_server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -93,11 +96,11 @@ def served(database_url: str, mqtt_url: str) -> Iterator[str]:
 
 
 @contextmanager
-def keyed(database: str) -> Iterator[Served]:
+def keyed(database: str, **settings: Any) -> Iterator[Served]:
     """The API served on `database` with a key of every role, its broker absent."""
     with connect(database, "test") as connection:
         secrets = {role: create(connection, f"the-{role.value}", role, "test").secret for role in Role}
-    with served(database, f"mqtt://127.0.0.1:{nobody_there()}") as url:
+    with served(database, f"mqtt://127.0.0.1:{nobody_there()}", **settings) as url:
         running = Served(url, database, secrets)
         with running.client:
             yield running

@@ -11,6 +11,7 @@ import pytest
 
 from alerts.duty.calendar import library_knows
 from alerts.health.figures import step
+from alerts.rulebook.book import install_shipped
 from api.roles import Role
 from tests.integration.api.served import Served, problem
 from underfoot.plain_yaml import read_yaml
@@ -48,11 +49,11 @@ def staffed(city: Served) -> Served:
 
 
 def names(served: Served, **query: Any) -> list[tuple[str, int]]:
-    return [(one["name"], one["level"]) for one in served.ok("/api/v1/duty/now", **query)["people"]]
+    return [(one["name"], one["level"]) for one in served.ok("/api/v1/duty/now", Role.operator, **query)["people"]]
 
 
 def test_who_is_on_duty_now_and_then(staffed: Served) -> None:
-    now = staffed.ok("/api/v1/duty/now", at="2026-10-01T22:00:00+08:00")
+    now = staffed.ok("/api/v1/duty/now", Role.operator, at="2026-10-01T22:00:00+08:00")
     assert [(one["name"], one["can_be_told"]) for one in now["people"]] == [("王建国", True), ("陈静", True)]
     assert now["people"][0]["phone"] == "138****0001"
     assert now["people"][0]["ends"] == "2026-10-02T00:00:00Z"
@@ -208,7 +209,7 @@ def test_a_shift_is_handed_over(staffed: Served) -> None:
         "INSERT INTO suppressions (alarm_key, kind, since, reason, actor)"
         " VALUES (3, 'shelved', '2026-07-01T12:00:00Z', '施工', 'li')"
     )
-    told = staffed.ok("/api/v1/duty/handover", at="2026-07-01T22:00:00+08:00", shift="夜班")
+    told = staffed.ok("/api/v1/duty/handover", Role.operator, at="2026-07-01T22:00:00+08:00", shift="夜班")
     window = told["window"]
     assert (window["shift"], window["begins"][:16], window["until"][:16]) == (
         "夜班", "2026-07-01T20:00", "2026-07-02T08:00",
@@ -303,3 +304,72 @@ def test_the_documents_example_is_a_roster(city: Served) -> None:
     now = city.ok("/api/v1/duty/now", at="2026-11-23T10:00:00+08:00")
     assert {one["level"] for one in now["people"]} == {1, 2, 3}
     assert now["gaps"] == []
+
+
+def test_names_are_masked_for_who_need_not_see_them(staffed: Served) -> None:
+    at = "2026-10-01T22:00:00+08:00"
+    for role, shown in (
+        (Role.viewer, ["王**", "陈*"]),
+        (Role.crew, ["王建国", "陈静"]),
+        (Role.operator, ["王建国", "陈静"]),
+    ):
+        now = staffed.ok("/api/v1/duty/now", role, at=at)
+        assert [one["name"] for one in now["people"]] == shown
+        assert PHONE not in str(now)
+    told = staffed.ok("/api/v1/duty/handover", at="2026-07-01T22:00:00+08:00", shift="夜班")
+    assert [one["name"] for one in told["leaving"]] == ["王**", "陈*"]
+
+
+def test_names_and_phones_in_alarms_and_in_a_citys_own_columns_are_masked(city: Served) -> None:
+    columns = (
+        '{"责任人": "王建国", "责任人电话": "13803720001", "备注": "夜间打0372-5551234", "管材": "HDPE", "编号": 12}'
+    )
+    city.run("UPDATE assets SET attributes = %s WHERE asset_key = 1", [columns])
+    whole = {"管材": "HDPE", "编号": 12, "责任人电话": "138****0001"}
+    seen = city.ok("/api/v1/assets/1")["attributes"]
+    assert seen.items() >= (whole | {"责任人": "王**"}).items()
+    assert "5551234" not in str(seen)
+    assert city.ok("/api/v1/assets/1", Role.crew)["attributes"].items() >= (whole | {"责任人": "王建国"}).items()
+    city.post("/api/v1/alarms/2/assign", body={"to": "王建国"})
+    city.post("/api/v1/alarms/2/acknowledge", body={})
+    for role, shown in ((Role.viewer, "王**"), (Role.integrator, "王**"), (Role.operator, "王建国")):
+        alarm = city.ok("/api/v1/alarms/2", role)
+        assert alarm["assigned_to"] == shown
+        assert alarm["acknowledged_by"] == "the-operator", "a key is nobody"
+        [listed] = city.ok("/api/v1/alarms", role, device="cover-0312")["items"]
+        assert listed["assigned_to"] == shown
+
+
+def test_names_of_who_was_told_are_masked(city: Served) -> None:
+    told = '[{"person": "王建国", "shift": "夜班", "level": 1, "sink": "wang", "instead_of": "王建"}]'
+    city.run(
+        "INSERT INTO transitions (alarm_key, transition_no, episode, region, from_state, to_state, severity, reason,"
+        " actor, event_at, received_at, proof) SELECT alarm_key, 99, episode, 'human', 'unacknowledged',"
+        " 'unacknowledged', 4, 'escalated', 'engine', now(), now(),"
+        " jsonb_build_object('label', '1级：王建国（夜班）、王建（全天）', 'level', 1, 'told', %s::jsonb)"
+        " FROM episodes WHERE episode_key = 2",
+        [told],
+    )
+    city.run(
+        "INSERT INTO escalations (alarm_key, episode, cause, waiting_since, level, severity, told_at, told,"
+        " transition_no) SELECT alarm_key, episode, 'platform', now(), 1, 4, now(), %s::jsonb, 99 FROM episodes"
+        " WHERE episode_key = 2",
+        [told],
+    )
+    city.run("UPDATE outbox SET owed_since = now() - interval '2 days' WHERE state = 'owed'")
+    with connect(city.database, "test") as connection:
+        install_shipped(connection)
+    for role, name, other in (
+        (Role.viewer, "王**", "王*"),
+        (Role.integrator, "王**", "王*"),
+        (Role.crew, "王建国", "王建"),
+        (Role.operator, "王建国", "王建"),
+    ):
+        transitions = city.ok("/api/v1/alarms/2", role)["transitions"]
+        [proof] = [one["proof"] for one in transitions if one["reason"] == "escalated"]
+        assert proof["label"] == f"1级：{name}（夜班）、{other}（全天）"
+        assert (proof["told"][0]["person"], proof["told"][0]["instead_of"]) == (name, other)
+        if role not in (Role.viewer, Role.operator):
+            continue  # has nothing to do with what waits
+        waiting = city.ok("/api/v1/cases/waiting", role)
+        assert {person for one in waiting for person in one["told"]} == {name}, waiting

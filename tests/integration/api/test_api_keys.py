@@ -32,10 +32,10 @@ def test_an_administrator_makes_lists_and_revokes_keys(api: Served) -> None:
     secret = made.json()["secret"]
     assert re.fullmatch(r"uf_[A-Za-z0-9_-]{43}", secret)
     assert api.call("GET", "/api/v1/devices", secret=secret).status_code == 200
-    page = api.ok("/api/v1/keys", Role.administrator, limit=3)
-    rest = api.ok("/api/v1/keys", Role.administrator, limit=3, cursor=page["next"])
+    page = api.ok("/api/v1/keys", Role.administrator, limit=4)
+    rest = api.ok("/api/v1/keys", Role.administrator, limit=4, cursor=page["next"])
     listed = page["items"] + rest["items"]
-    assert [key["name"] for key in listed] == ["the-administrator", "the-broker", "the-operator", "the-viewer", "wall"]
+    assert [key["name"] for key in listed] == [*sorted(f"the-{role.value}" for role in Role), "wall"]
     assert rest["next"] is None
     assert "secret" not in str(listed)
     revoked = api.call("DELETE", "/api/v1/keys/wall", Role.administrator)
@@ -46,7 +46,12 @@ def test_an_administrator_makes_lists_and_revokes_keys(api: Served) -> None:
     assert api.run(
         "SELECT actor, action, subject, detail FROM audit WHERE subject = 'api_key:wall' ORDER BY audit_key"
     ) == [
-        ("the-administrator", "api_key.create", "api_key:wall", {"role": "viewer"}),
+        (
+            "the-administrator",
+            "api_key.create",
+            "api_key:wall",
+            {"role": "viewer", "areas": None, "units": None, "expires_at": None},
+        ),
         ("the-administrator", "api_key.revoke", "api_key:wall", {}),
     ]
 

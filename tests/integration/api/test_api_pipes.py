@@ -120,7 +120,8 @@ def test_a_map_has_lines_by_area_or_rectangle(network: Served) -> None:
 
 def test_a_rectangle_is_paged_too(network: Served) -> None:
     wide = {"bbox": "114,36,115,37", "limit": 1}
-    found, cursor = [], {}
+    found: list[str] = []
+    cursor: dict[str, str] = {}
     while True:
         page = network.ok("/api/v1/pipes.geojson", **wide, **cursor)
         found += [feature["id"] for feature in page["features"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ PATH = "/api/v1/devices/cover-0312/reports"
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
-def _insert(city: Served, rows: list[tuple[datetime, int, float | None, bool | None]]) -> None:
+def _insert(city: Served, rows: Sequence[tuple[datetime, int, float | None, bool | None]]) -> None:
     """Reports of cover-0312: event time, digest, tilt, open; received a second later per digest."""
     with_values = ", ".join(
         f"(1, '{ts.isoformat()}', {digest}, {'NULL' if tilt is None else tilt}, {'NULL' if opened is None else opened},"

@@ -7,13 +7,20 @@ FROM (
     SELECT DISTINCT subject_kind, subject_key, rule_id
     FROM jsonb_to_recordset(%(subjects)s) AS s (subject_kind text, subject_key bigint, rule_id text)
 ) r
-LEFT JOIN devices d ON r.subject_kind = 'device' AND d.device_key = r.subject_key
+-- One by one, by their keys: a plan that reads whole registries for a single alarm stays with its connection.
+LEFT JOIN LATERAL (
+    SELECT device_key, asset_key, family FROM devices
+    WHERE r.subject_kind = 'device' AND device_key = r.subject_key LIMIT 1
+) d ON true
 LEFT JOIN pipes p ON r.subject_kind = 'pipe' AND p.pipe_key = r.subject_key
 LEFT JOIN gateways g ON r.subject_kind = 'gateway' AND g.gateway_key = r.subject_key
 LEFT JOIN incidents i ON r.subject_kind = 'incident' AND i.incident_key = r.subject_key
 LEFT JOIN areas ar ON r.subject_kind = 'area' AND ar.code = r.subject_key::text
-LEFT JOIN assets a ON a.asset_key = CASE r.subject_kind
-    WHEN 'asset' THEN r.subject_key::int WHEN 'pipe' THEN p.to_asset ELSE d.asset_key END
+LEFT JOIN LATERAL (
+    SELECT asset_key, area_code FROM assets
+    WHERE asset_key = CASE r.subject_kind
+        WHEN 'asset' THEN r.subject_key::int WHEN 'pipe' THEN p.to_asset ELSE d.asset_key END LIMIT 1
+) a ON true
 ORDER BY r.subject_kind, r.subject_key, r.rule_id
 ON CONFLICT (subject_kind, subject_key, rule_id)
     DO UPDATE SET asset_key = EXCLUDED.asset_key, area_code = EXCLUDED.area_code
@@ -91,73 +98,87 @@ FROM jsonb_to_recordset(%(rows)s) AS r (
 WITH notices AS (
     SELECT r.*, i.installation_id, al.subject_kind, al.subject_key, al.rule_id,
         d.device_id, d.family, d.vendor, d.district, a.asset_code, a.code_scheme, a.kind, a.name, a.address, a.lon, a.lat,
-        a.owner_unit, a.maintenance_unit, ar.code AS area_code, ar.name AS area_name,
-        -- Whose crews it concerns, and how much: an incident those of whatever it has had, each by the worst of it.
-        CASE WHEN al.subject_kind = 'incident' THEN (
-            SELECT jsonb_agg(jsonb_build_object('unit', u.unit, 'worst', u.worst)) FROM (
-                SELECT ma.maintenance_unit AS unit, max(me.worst_severity) AS worst
-                FROM incident_members m
-                JOIN episodes me ON me.alarm_key = m.alarm_key AND me.episode = m.episode
-                JOIN alarms mal ON mal.alarm_key = m.alarm_key
-                LEFT JOIN assets ma ON ma.asset_key = mal.asset_key
-                WHERE m.incident_key = al.subject_key GROUP BY 1
-            ) u
-        ) ELSE jsonb_build_array(jsonb_build_object('unit', a.maintenance_unit, 'worst', r.worst_severity)) END AS units
+        a.owner_unit, a.maintenance_unit, ar.code AS area_code, ar.name AS area_name, street.name AS street_name,
+        -- Where several alarms of one rule are one thing to whoever goes there: a cabinet, a group of assets, a gateway.
+        coalesce('cabinet:' || (a.attributes ->> 'cabinet'), 'group:' || (a.attributes ->> 'group'), 'gateway:' || d.gateway_key) AS together
     FROM jsonb_to_recordset(%(rows)s) AS r (
         alarm_key bigint, episode int, transition_no int, notice text, reason text, severity smallint, worst_severity smallint,
-        raised_at timestamptz, facts jsonb, has_case boolean, has_crew boolean, receivers text, sinks int[]
+        raised_at timestamptz, facts jsonb, platform text, platform_to text, receivers text, sinks int[], routed int[]
     )
     CROSS JOIN installation i
     JOIN alarms al ON al.alarm_key = r.alarm_key
     LEFT JOIN devices d ON d.device_key = al.device_key
     LEFT JOIN assets a ON a.asset_key = al.asset_key
     LEFT JOIN areas ar ON ar.code = coalesce(a.area_code, al.area_code)
+    LEFT JOIN areas street ON street.code = left(ar.code, 9) AND street.level = 'street'
 ),
 owed AS (
-    INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot)
+    INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot, company, next_attempt_at)
     SELECT
         encode(sha256(convert_to(concat_ws('|', n.installation_id, n.subject_kind, n.subject_key, n.rule_id,
             extract(epoch FROM n.raised_at), n.episode, n.transition_no, s.name,
-            CASE WHEN n.notice IN ('correct', 'escalate') THEN n.notice END), 'UTF8')), 'hex'),
-        s.sink_key, n.alarm_key, n.episode, n.transition_no, n.notice, n.severity,
+            CASE WHEN said.notice IN ('correct', 'escalate', 'cancel', 'progress') THEN said.notice END), 'UTF8')), 'hex'),
+        s.sink_key, n.alarm_key, n.episode, n.transition_no, said.notice, n.severity,
         n.facts || jsonb_build_object(
             'installation_id', n.installation_id,
-            'case', CASE WHEN n.facts -> 'case' ->> 'code' = 'asset'
-                THEN (n.facts -> 'case') || jsonb_build_object('code', coalesce(nullif(n.kind, ''), '0114'))
-                ELSE n.facts -> 'case' END,
+            'notice', said.notice,
             'device', CASE WHEN n.device_id IS NOT NULL
                 THEN jsonb_build_object('device_id', n.device_id, 'family', n.family, 'vendor', n.vendor) END,
             'asset', CASE WHEN n.asset_code IS NOT NULL THEN jsonb_build_object(
                 'asset_code', n.asset_code, 'code_scheme', n.code_scheme, 'kind', n.kind, 'name', n.name, 'address', n.address,
                 'lon', n.lon, 'lat', n.lat, 'owner_unit', n.owner_unit, 'maintenance_unit', n.maintenance_unit) END,
             'area', CASE WHEN n.area_code IS NOT NULL
-                THEN jsonb_build_object('code', n.area_code, 'name', n.area_name, 'district', n.district) END
-        )
+                THEN jsonb_build_object('code', n.area_code, 'name', n.area_name, 'district', n.district, 'street', n.street_name) END
+        ),
+        company.text,
+        -- Red waits for no company.
+        clock_timestamp() + make_interval(secs => CASE WHEN company.text IS NOT NULL AND n.severity < 4 THEN s.bundle_s ELSE 0 END)
     FROM notices n
-    CROSS JOIN sinks s
     LEFT JOIN LATERAL (
-        -- The severity this sink was last told of in the episode, or may have been. Asked only where it matters.
-        SELECT o.severity FROM outbox o
-        WHERE (n.receivers <> 'all' OR s.audience = 'duty')
-            AND o.alarm_key = n.alarm_key AND o.sink_key = s.sink_key AND o.episode = n.episode
-            AND (o.state <> 'dropped' OR o.maybe_told)
-        ORDER BY o.transition_no DESC LIMIT 1
+        -- Whoever was told of the episode, or may have been, and the severity of which they were told last. Of what has
+        -- just been raised nobody was.
+        SELECT jsonb_object_agg(o.sink_key, o.severity ORDER BY o.transition_no) AS severities
+        FROM outbox o
+        WHERE (n.notice <> 'raise' OR n.receivers <> 'all')
+            AND o.alarm_key = n.alarm_key AND o.episode = n.episode AND (o.state <> 'dropped' OR o.maybe_told)
     ) AS told ON true
-    WHERE s.enabled AND CASE
+    JOIN sinks s ON s.enabled AND s.audience <> 'upward' AND (
+        s.audience = 'platform' OR s.sink_key = ANY(n.sinks) OR s.sink_key = ANY(n.routed) OR told.severities ? s.sink_key::text
+    )
+    CROSS JOIN LATERAL (SELECT (told.severities ->> s.sink_key::text)::smallint AS severity) AS last
+    -- What a platform is told follows its case: of a case that is opened late, a raise; and to one that knows nothing of
+    -- it, as it was not severe enough for it before, a change is a raise.
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN s.audience <> 'platform' THEN n.notice
+            WHEN n.platform = 'change' AND last.severity IS NULL AND NOT EXISTS (
+                SELECT FROM notices before
+                WHERE before.alarm_key = n.alarm_key AND before.episode = n.episode AND before.transition_no < n.transition_no
+                    AND before.platform IS NOT NULL AND before.platform_to <> 'told' AND before.worst_severity >= s.min_severity
+            ) THEN 'raise'
+            ELSE n.platform
+        END AS notice
+    ) AS said
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN s.bundle_s > 0 AND s.audience <> 'platform' AND n.notice IN ('raise', 'change', 'clear', 'escalate')
+            THEN concat_ws('|', n.notice, CASE WHEN n.notice <> 'clear' THEN n.severity END,
+                n.facts #>> '{escalation,level}', n.rule_id) || '|' || n.together END AS text
+    ) AS company
+    WHERE CASE
+        WHEN s.audience = 'platform' THEN n.platform IS NOT NULL AND CASE n.platform_to
+            WHEN 'told' THEN last.severity IS NOT NULL
+            WHEN 'untold' THEN last.severity IS NULL AND n.worst_severity >= s.min_severity
+            ELSE n.worst_severity >= s.min_severity
+        END
         WHEN n.receivers = 'named' THEN s.sink_key = ANY(n.sinks)
         -- Whoever was told is told the rest, whatever its audience and its unit are by now; a crew no other change than for the worse.
-        WHEN n.receivers IN ('told', 'told_but_crews') OR s.audience = 'duty' THEN told.severity IS NOT NULL AND n.receivers <> 'untold'
+        WHEN n.receivers IN ('told', 'told_but_crews') THEN last.severity IS NOT NULL
             AND (n.receivers <> 'told_but_crews' OR s.audience <> 'crew')
-            AND (n.notice <> 'change' OR s.audience = 'platform' OR n.severity > told.severity)
-        WHEN n.worst_severity < s.min_severity OR (n.receivers = 'untold' AND told.severity IS NOT NULL) THEN false
-        WHEN s.audience = 'platform' THEN n.has_case
-        ELSE n.has_crew
-            AND (n.notice <> 'change' OR n.reason IN ('severity_rose', 'incident_grew') OR (n.reason = 'late_data' AND n.severity = n.worst_severity))
-            AND EXISTS (
-                SELECT FROM jsonb_to_recordset(n.units) AS u (unit text, worst smallint)
-                WHERE u.worst >= s.min_severity AND (s.maintenance_unit = u.unit OR (s.maintenance_unit IS NULL AND NOT EXISTS (
-                    SELECT FROM sinks own WHERE own.enabled AND own.audience = 'crew' AND own.maintenance_unit = u.unit))))
-        END
+            AND (n.notice <> 'change' OR n.severity > last.severity)
+        WHEN n.receivers = 'untold' AND last.severity IS NOT NULL THEN false
+        ELSE s.sink_key = ANY(n.routed)
+            OR (last.severity IS NOT NULL AND (n.notice IN ('clear', 'correct') OR n.severity > last.severity))
+    END
     ORDER BY n.alarm_key, n.transition_no, s.sink_key
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING 1

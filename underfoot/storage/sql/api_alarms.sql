@@ -51,6 +51,7 @@ WHERE (%(episode_key)s::bigint IS NULL OR e.episode_key = %(episode_key)s)
     AND (%(device_key)s::int IS NULL OR al.device_key = %(device_key)s)
     AND (%(asset_key)s::int IS NULL OR al.asset_key = %(asset_key)s)
     AND (%(areas)s::text[] IS NULL OR al.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
     AND (%(from)s::timestamptz IS NULL OR e.raised_at >= %(from)s)
     AND (%(to)s::timestamptz IS NULL OR e.raised_at < %(to)s)
     AND (%(reached)s::timestamptz IS NULL OR (e.raised_at, e.episode_key) < (%(reached)s, %(reached_key)s::bigint))
@@ -70,7 +71,7 @@ LIMIT %(limit)s;
 SELECT
     o.delivery_key, s.name AS sink, s.channel, s.audience, o.transition_no, o.notice, o.severity, o.state, o.attempts,
     o.created_at, o.settled_at, CASE WHEN o.state = 'owed' THEN o.next_attempt_at END AS next_attempt_at,
-    o.verdict, o.last_error, o.receipt
+    o.verdict, o.last_error, o.receipt, o.told_with
 FROM outbox o JOIN sinks s USING (sink_key)
 WHERE o.alarm_key = %(alarm_key)s AND o.episode = %(episode)s
 ORDER BY o.transition_no DESC, o.sink_key DESC
@@ -97,6 +98,7 @@ LEFT JOIN areas ar ON ar.code = al.area_code
 WHERE s.ended_at IS NULL
     AND (%(kind)s::text IS NULL OR s.kind = %(kind)s)
     AND (%(areas)s::text[] IS NULL OR al.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
     AND (%(reached_key)s::bigint IS NULL OR s.suppression_key < %(reached_key)s)
 ORDER BY s.suppression_key DESC
 LIMIT %(limit)s;
@@ -112,16 +114,24 @@ SELECT
 FROM suppressions s
 JOIN alarms al USING (alarm_key)
 LEFT JOIN devices d ON d.device_key = al.device_key
+LEFT JOIN assets a ON a.asset_key = al.asset_key
 LEFT JOIN episodes e ON e.alarm_key = al.alarm_key AND e.episode = al.episode
 WHERE s.kind = 'out_of_service' AND s.ended_at IS NULL AND (%(cause)s::text IS NULL OR s.cause = %(cause)s)
+    AND (%(areas)s::text[] IS NULL OR al.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
 GROUP BY s.cause
 HAVING %(reached_key)s::bigint IS NULL OR max(s.suppression_key) < %(reached_key)s
 ORDER BY max(s.suppression_key) DESC
 LIMIT %(limit)s;
 
 -- name: order_was
--- purpose: whether there was ever such a work order
-SELECT EXISTS (SELECT 1 FROM suppressions WHERE kind = 'out_of_service' AND cause = %(cause)s) AS found;
+-- purpose: whether there was ever such a work order, and whether any of it lies elsewhere than in a caller's scope
+SELECT count(*) > 0 AS found, count(*) FILTER (WHERE NOT coalesce(
+    (%(areas)s::text[] IS NULL OR al.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s)), false
+)) > 0 AS elsewhere
+FROM suppressions s JOIN alarms al USING (alarm_key) LEFT JOIN assets a ON a.asset_key = al.asset_key
+WHERE s.kind = 'out_of_service' AND s.cause = %(cause)s;
 
 -- name: shard_of_alarm
 -- purpose: which shard's holder keeps the condition of an alarm; what belongs to no shard, the first one's
@@ -146,8 +156,8 @@ SELECT inbox_key, pg_notify('underfoot_inbox', shard) FROM posted;
 SELECT inbox_key, key, created_at, consumed_at, outcome FROM inbox WHERE key = %(key)s;
 
 -- name: asset_there
--- purpose: whether there is an asset
-SELECT asset_key FROM assets WHERE asset_key = %(asset_key)s;
+-- purpose: whether there is an asset, and where
+SELECT asset_key, area_code, maintenance_unit FROM assets WHERE asset_key = %(asset_key)s;
 
 -- name: rule_ids
 -- purpose: every rule that there ever was

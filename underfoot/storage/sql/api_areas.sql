@@ -4,14 +4,19 @@ SELECT code, name, level, parent_code FROM areas
 WHERE code > %(after)s
     AND (%(level)s::text IS NULL OR level = %(level)s)
     AND (%(parent)s::text IS NULL OR parent_code = %(parent)s)
+    AND (%(areas)s::text[] IS NULL OR code = ANY(%(areas)s))
 ORDER BY code
 LIMIT %(limit)s;
 
 -- name: tree
--- purpose: the areas at and below a root (null: below nothing), parents before children, down to a depth
+-- purpose: the areas at and below a root, or the tops of what lies in a scope, parents before children, down to a depth
 WITH RECURSIVE below AS (
     SELECT code, name, level, parent_code, 0 AS depth FROM areas
-    WHERE CASE WHEN %(root)s::text IS NULL THEN parent_code IS NULL ELSE code = %(root)s END
+    WHERE (%(areas)s::text[] IS NULL OR code = ANY(%(areas)s)) AND CASE
+        WHEN %(root)s::text IS NOT NULL THEN code = %(root)s
+        WHEN %(areas)s::text[] IS NULL THEN parent_code IS NULL
+        ELSE parent_code IS NULL OR parent_code <> ALL(%(areas)s)
+    END
     UNION ALL
     SELECT child.code, child.name, child.level, child.parent_code, below.depth + 1
     FROM areas child JOIN below ON child.parent_code = below.code
@@ -39,11 +44,16 @@ WITH RECURSIVE within AS (
 SELECT code FROM within;
 
 -- name: figures
--- purpose: what stands in these areas, and what is open there
+-- purpose: what stands in these areas, and what is open there; of some maintenance units (null: of all)
 SELECT
-    (SELECT count(*) FROM assets WHERE area_code = ANY(%(codes)s)) AS assets,
-    (SELECT count(*) FROM devices d JOIN assets a USING (asset_key) WHERE a.area_code = ANY(%(codes)s)) AS devices,
-    (SELECT count(*) FROM episodes e JOIN alarms al USING (alarm_key)
-        WHERE e.cleared_at IS NULL AND al.area_code = ANY(%(codes)s)) AS open_alarms,
-    (SELECT max(e.severity) FROM episodes e JOIN alarms al USING (alarm_key)
-        WHERE e.cleared_at IS NULL AND al.area_code = ANY(%(codes)s)) AS worst_severity;
+    (SELECT count(*) FROM assets a WHERE a.area_code = ANY(%(areas)s)
+        AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))) AS assets,
+    (SELECT count(*) FROM devices d JOIN assets a USING (asset_key) WHERE a.area_code = ANY(%(areas)s)
+        AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))) AS devices,
+    open.alarms AS open_alarms, open.worst AS worst_severity
+FROM (
+    SELECT count(*) AS alarms, max(e.severity) AS worst FROM episodes e JOIN alarms al USING (alarm_key)
+    LEFT JOIN assets a ON a.asset_key = al.asset_key
+    WHERE e.cleared_at IS NULL AND al.area_code = ANY(%(areas)s)
+        AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
+) open;

@@ -13,6 +13,7 @@ WHERE a.asset_key > %(after)s
     AND (%(areas)s::text[] IS NULL OR a.area_code = ANY(%(areas)s))
     AND (%(asset_code)s::text IS NULL OR a.asset_code = %(asset_code)s)
     AND (%(kind)s::text IS NULL OR starts_with(a.kind, %(kind)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
     AND (%(maintenance_unit)s::text IS NULL OR a.maintenance_unit = %(maintenance_unit)s)
     AND (%(tag)s::text IS NULL OR a.tags @> ARRAY[%(tag)s::text])
     AND (%(object_state)s::text IS NULL OR a.object_state = %(object_state)s)

@@ -18,9 +18,11 @@ WHERE d.device_key > %(after)s
     AND (%(vendor)s::text IS NULL OR d.vendor = %(vendor)s)
     AND (%(asset_key)s::int IS NULL OR d.asset_key = %(asset_key)s)
     AND (%(areas)s::text[] IS NULL OR a.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s))
 ORDER BY d.device_key
 LIMIT %(limit)s;
 
 -- name: find_device
 -- purpose: what the reports of a device are kept under
-SELECT device_key, device_id, family, expected_interval_s FROM devices WHERE device_id = %(device_id)s;
+SELECT d.device_key, d.device_id, d.family, d.expected_interval_s, a.area_code, a.maintenance_unit
+FROM devices d JOIN assets a USING (asset_key) WHERE d.device_id = %(device_id)s;

@@ -17,6 +17,12 @@ WHERE (%(incident_key)s::bigint IS NULL OR i.incident_key = %(incident_key)s)
     END
     AND (%(kind)s::text IS NULL OR i.kind = %(kind)s)
     AND (%(areas)s::text[] IS NULL OR i.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR i.incident_key = ANY(ARRAY(
+        SELECT m.incident_key FROM assets a
+        JOIN alarms mine ON mine.asset_key = a.asset_key
+        JOIN incident_members m ON m.alarm_key = mine.alarm_key
+        WHERE a.maintenance_unit = ANY(%(units)s)
+    )))
     AND (%(from)s::timestamptz IS NULL OR i.began_at >= %(from)s)
     AND (%(to)s::timestamptz IS NULL OR i.began_at < %(to)s)
     AND (%(reached)s::timestamptz IS NULL OR (i.began_at, i.incident_key) < (%(reached)s, %(reached_key)s::bigint))
@@ -29,6 +35,12 @@ WITH page AS MATERIALIZED (
     -- First the page, then all about it: joined the other way round, the last page would read what lies before it.
     SELECT * FROM incident_members m
     WHERE m.incident_key = %(incident_key)s
+        AND (%(areas)s::text[] IS NULL AND %(units)s::text[] IS NULL OR EXISTS (
+            SELECT 1 FROM alarms mine LEFT JOIN assets place ON place.asset_key = mine.asset_key
+            WHERE mine.alarm_key = m.alarm_key
+                AND (%(areas)s::text[] IS NULL OR mine.area_code = ANY(%(areas)s))
+                AND (%(units)s::text[] IS NULL OR place.maintenance_unit = ANY(%(units)s))
+        ))
         AND (%(now)s::boolean IS NULL OR (m.left_at IS NULL) = %(now)s)
         AND (%(alarm_key)s::bigint IS NULL
             OR (m.alarm_key, m.episode, m.joined_at) > (%(alarm_key)s, %(episode)s::int, %(joined_at)s::timestamptz))

@@ -19,6 +19,7 @@ WHERE p.pipe_key > %(after)s
     AND (%(pipe_keys)s::int[] IS NULL OR p.pipe_key = ANY(%(pipe_keys)s))
     AND (%(kind)s::text IS NULL OR p.kind = %(kind)s)
     AND (%(areas)s::text[] IS NULL OR f.area_code = ANY(%(areas)s))
+    AND (%(units)s::text[] IS NULL OR f.maintenance_unit = ANY(%(units)s))
     AND (%(asset_key)s::int IS NULL OR p.from_asset = %(asset_key)s OR p.to_asset = %(asset_key)s)
 ORDER BY p.pipe_key
 LIMIT %(limit)s;
@@ -60,4 +61,4 @@ LIMIT %(limit)s;
 
 -- name: ends
 -- purpose: assets at which pipes end
-SELECT asset_key, asset_code, kind, name, area_code, lon, lat FROM assets WHERE asset_key = ANY(%(asset_keys)s);
+SELECT asset_key, asset_code, kind, name, area_code, maintenance_unit, lon, lat FROM assets WHERE asset_key = ANY(%(asset_keys)s);

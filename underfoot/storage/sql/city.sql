@@ -101,6 +101,16 @@ WHERE s.ended_at IS NULL AND s.kind = 'by_design' AND starts_with(s.cause, 'alar
         SELECT 1 FROM episodes e WHERE e.alarm_key = substring(s.cause FROM 7)::bigint AND e.cleared_at IS NULL
     );
 
+-- name: clocks
+-- purpose: of these devices, of when their newest reports are and when they came
+SELECT device_key, ts, received_at FROM {latest} WHERE device_key = ANY(%(device_keys)s);
+
+-- name: doubted
+-- purpose: gauges that were doubted at a moment: an alarm by one of these rules was open
+SELECT al.subject_key FROM alarms al JOIN corrected_episodes e USING (alarm_key)
+WHERE al.rule_id = ANY(%(rule_ids)s) AND al.subject_kind = 'device'
+    AND e.raised_at <= %(now)s AND coalesce(e.cleared_at, 'infinity') > %(now)s;
+
 -- name: oldest
 -- purpose: how far back the reports of these devices must be read, so that no older chunk is looked into
 SELECT min(ts) FROM {latest} WHERE device_key = ANY(%(device_keys)s) AND received_at > %(since)s;
@@ -171,27 +181,48 @@ SELECT gateway_key, device_key, family FROM devices WHERE gateway_key = ANY(%(ga
 -- purpose: which devices are fixed to these assets
 SELECT device_key, family FROM devices WHERE asset_key = ANY(%(asset_keys)s) ORDER BY device_key;
 
--- name: take_late
--- purpose: some devices whose past late reports have changed
+-- name: late
+-- purpose: some devices whose past late reports have changed, those that have waited longest first
+SELECT device_key, since, noted_at FROM late_past ORDER BY noted_at LIMIT %(most)s;
+
+-- name: looked_at
+-- purpose: their past has been judged again; not if something else has come late meanwhile, or is just being noted
 DELETE FROM late_past WHERE device_key IN (
-    SELECT device_key FROM late_past ORDER BY device_key LIMIT %(most)s FOR UPDATE SKIP LOCKED
-)
-RETURNING device_key, since;
+    SELECT p.device_key
+    FROM late_past p JOIN unnest(%(device_keys)s::int[], %(noted_at)s::timestamptz[]) AS l (device_key, noted_at) USING (device_key, noted_at)
+    FOR UPDATE OF p SKIP LOCKED
+);
 
--- name: course
--- purpose: what a device said of one field in a span of event time
-SELECT ts, {field} FROM {table}
-WHERE device_key = %(device_key)s AND ts >= %(since)s AND ts <= %(until)s AND {field} IS NOT NULL ORDER BY ts;
+-- name: reached
+-- purpose: of these devices, those that said what a rule asks in a span of event time, or of whom it has anything on record since then
+SELECT device_key FROM unnest(%(device_keys)s::int[]) AS d (device_key)
+WHERE EXISTS (
+    SELECT FROM {table} r
+    WHERE r.device_key = d.device_key AND r.ts >= %(since)s AND r.ts <= %(until)s AND ({reaches})
+) OR EXISTS (
+    SELECT FROM alarms al JOIN episodes e USING (alarm_key)
+    WHERE al.subject_kind = 'device' AND al.subject_key = d.device_key AND al.rule_id = %(rule_id)s
+        AND coalesce(e.cleared_at, 'infinity') >= %(open_since)s
+) OR EXISTS (
+    SELECT FROM conditions c
+    WHERE c.shard = 'city' AND c.subject_kind = 'device' AND c.subject_key = d.device_key AND c.rule_id = %(rule_id)s
+);
 
--- name: weather_of
--- purpose: how an area was in a span
-SELECT state, since FROM area_weather
-WHERE area_code = %(area)s AND since <= %(until)s AND (until IS NULL OR until > %(from)s) ORDER BY since;
+-- name: newest_of
+-- purpose: of when the newest reports of these devices are
+SELECT device_key, ts FROM device_latest WHERE device_key = ANY(%(device_keys)s);
 
--- name: on_record
--- purpose: whether an episode of this rule about this device was open at any time of a span
+-- name: asked
+-- purpose: what operators are asked since only late reports have shown it, and whom it waits for
+SELECT al.subject_kind, al.subject_key, t.proof -> 'waits_for', t.proof ->> 'of_rule'
+FROM episodes e
+JOIN alarms al USING (alarm_key)
+JOIN transitions t ON t.alarm_key = e.alarm_key AND t.episode = e.episode AND t.reason = 'late_hazard'
+WHERE al.rule_id = %(rule_id)s AND e.cleared_at IS NULL AND t.proof ? 'waits_for';
+
+-- name: open_now
+-- purpose: whether a subject has something open under a rule
 SELECT EXISTS (
     SELECT FROM alarms al JOIN episodes e USING (alarm_key)
-    WHERE al.subject_kind = 'device' AND al.subject_key = %(device_key)s AND al.rule_id = %(rule_id)s
-        AND e.raised_at <= %(until)s AND coalesce(e.cleared_at, 'infinity') >= %(from)s
+    WHERE al.subject_kind = %(kind)s AND al.subject_key = %(key)s AND al.rule_id = ANY(%(rule_ids)s) AND e.cleared_at IS NULL
 );

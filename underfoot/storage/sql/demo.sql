@@ -57,14 +57,10 @@ GROUP BY s.audience;
 -- purpose: every episode there was, with what proved it and when that was decided
 SELECT al.alarm_key, e.episode, al.rule_id, coalesce(d.device_id, al.subject_kind) AS subject, e.title, e.worst_severity,
     e.cleared_at IS NOT NULL AS cleared, t.reason, (e.proof ->> 'ts')::timestamptz AS proof_ts, t.committed_at,
-    jsonb_typeof(r.body -> 'case') = 'object' AS is_case, e.withheld OR al.suppressed <> '{}' AS kept_back
+    e.withheld OR al.suppressed <> '{}' AS kept_back
 FROM episodes e
 JOIN alarms al USING (alarm_key)
 LEFT JOIN devices d ON d.device_key = al.device_key
-LEFT JOIN LATERAL (
-    SELECT body FROM rules
-    WHERE rule_id = al.rule_id AND scope = 'city' AND version <= e.rule_version ORDER BY version DESC LIMIT 1
-) r ON true
 CROSS JOIN LATERAL (
     SELECT reason, committed_at FROM transitions
     WHERE alarm_key = e.alarm_key AND episode = e.episode AND region = 'condition' AND to_state = 'active'
@@ -97,11 +93,12 @@ WHERE s.audience = 'platform' ORDER BY o.delivery_key;
 SELECT o.state, count(*) FROM outbox o JOIN sinks s USING (sink_key) WHERE s.audience = 'crew' GROUP BY o.state;
 
 -- name: case_rules
--- purpose: the rules whose alarms are cases on the platform
-SELECT rule_id FROM (
-    SELECT DISTINCT ON (rule_id) rule_id, body FROM rules WHERE scope = 'city' ORDER BY rule_id, version DESC
-) newest
-WHERE jsonb_typeof(body -> 'case') = 'object';
+-- purpose: the rules whose alarms are cases on the platform at once, however severe
+WITH newest AS (SELECT DISTINCT ON (rule_id) rule_id, body FROM rules WHERE scope = 'city' ORDER BY rule_id, version DESC)
+SELECT r.rule_id FROM newest r
+LEFT JOIN newest f ON f.rule_id = coalesce(r.body #>> '{case,filing}', 'filing.other')
+WHERE jsonb_typeof(r.body -> 'case') = 'object' AND f.body ->> 'verify' = 'none' AND f.body ->> 'from_severity' = 'blue'
+    AND f.body -> 'members' = '[]';
 
 -- name: at_rest
 -- purpose: whether all that the broker had by then is committed, no command waits, and nothing is owed

@@ -46,9 +46,11 @@ DELETE FROM duty_people;
 
 -- name: put_people
 -- purpose: the people of the roster, in its order
-INSERT INTO duty_people (name, place, phone, role, unit, areas, sink)
-SELECT name, place, phone, role, unit, ARRAY(SELECT jsonb_array_elements_text(areas)), sink
-FROM jsonb_to_recordset(%(rows)s) AS r (name text, place int, phone text, role text, unit text, areas jsonb, sink text);
+INSERT INTO duty_people (name, place, phone, role, unit, areas, sink, feishu, quiet)
+SELECT name, place, phone, role, unit, ARRAY(SELECT jsonb_array_elements_text(areas)), sink, feishu, quiet
+FROM jsonb_to_recordset(%(rows)s) AS r (
+    name text, place int, phone text, role text, unit text, areas jsonb, sink text, feishu text, quiet jsonb
+);
 
 -- name: put_shifts
 -- purpose: the shifts of the roster, in its order
@@ -109,9 +111,9 @@ ORDER BY al.alarm_key
 LIMIT %(limit)s;
 
 -- name: waiting
--- purpose: of these alarms, those that nobody has acknowledged: since when, how severe they have been since, whom was told
+-- purpose: of these alarms, those that nobody has acknowledged: since when, how severe they have been since, who was told, and whose sink has not taken it yet
 SELECT al.alarm_key, al.transition_no, e.episode, e.severity, since.at AS since, changes.listed AS changes, told.listed AS told,
-    al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
+    owed.listed AS owed, al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
 FROM alarms al
 JOIN episodes e ON e.alarm_key = al.alarm_key AND e.cleared_at IS NULL AND e.human = 'unacknowledged'
 LEFT JOIN devices d ON d.device_key = al.device_key
@@ -131,10 +133,17 @@ CROSS JOIN LATERAL (
     ) c WHERE c.severity IS DISTINCT FROM c.before
 ) AS changes
 CROSS JOIN LATERAL (
-    SELECT coalesce(jsonb_agg(jsonb_build_object('level', x.level, 'told', x.told) ORDER BY x.level), '[]') AS listed
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object('level', x.level, 'told', x.told, 'at', x.told_at, 'again', x.cause <> '')
+        ORDER BY x.told_at, x.level), '[]') AS listed
     FROM escalations x
-    WHERE x.alarm_key = e.alarm_key AND x.episode = e.episode AND x.cause = '' AND x.waiting_since = since.at
+    WHERE x.alarm_key = e.alarm_key AND x.episode = e.episode
+        AND ((x.cause = '' AND x.waiting_since = since.at) OR (x.cause = %(again)s AND x.waiting_since >= since.at))
 ) AS told
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(o.sink_key), '{}') AS listed FROM outbox o
+    WHERE o.alarm_key = e.alarm_key AND o.episode = e.episode AND o.notice = 'escalate' AND o.state = 'owed'
+) AS owed
 WHERE al.alarm_key = ANY(%(alarm_keys)s) AND al.suppressed = '{}';
 
 -- name: put_clocks
@@ -200,6 +209,7 @@ CROSS JOIN LATERAL (
     JOIN alarms al ON al.alarm_key = e.alarm_key AND al.suppressed = '{}'
     JOIN outbox d ON d.alarm_key = e.alarm_key AND d.episode = e.episode AND d.sink_key = s.sink_key
         AND d.state IN ('owed', 'dead') AND d.notice IN ('raise', 'change') AND d.alternate_of IS NULL
+        AND d.verdict IS DISTINCT FROM 'wait_for_quiet'
     JOIN patience p ON p.severity = d.severity AND d.owed_since <= %(now)s::timestamptz - p.wait
     WHERE e.cleared_at IS NULL AND NOT EXISTS (
         SELECT FROM escalations x

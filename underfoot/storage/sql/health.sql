@@ -76,8 +76,8 @@ FROM outbox
 WHERE created_at >= %(since)s AND created_at < %(until)s AND state = 'delivered';
 
 -- name: oldest_owed
--- purpose: how long the oldest delivery that is still owed has waited
-SELECT coalesce(extract(epoch FROM %(until)s - min(created_at)), 0)::float8 AS seconds FROM outbox WHERE state = 'owed';
+-- purpose: how long the oldest delivery that is still owed has waited, beside what waits for the end of quiet hours
+SELECT coalesce(extract(epoch FROM %(until)s - min(created_at)), 0)::float8 AS seconds FROM outbox WHERE state = 'owed' AND verdict IS DISTINCT FROM 'wait_for_quiet';
 
 -- name: books
 -- purpose: late, duplicate and quarantined reports, and how many there were

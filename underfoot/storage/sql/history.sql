@@ -29,7 +29,15 @@ ORDER BY w.first_at LIMIT %(most)s;
 -- purpose: devices whose past has been judged again by itself; the city looks at it together with that of others
 WITH done AS (DELETE FROM late_windows WHERE device_key = ANY(%(device_keys)s) RETURNING device_key, since)
 INSERT INTO late_past AS p (device_key, since) SELECT device_key, since FROM done ORDER BY device_key
-ON CONFLICT (device_key) DO UPDATE SET since = least(p.since, EXCLUDED.since);
+ON CONFLICT (device_key) DO UPDATE SET since = least(p.since, EXCLUDED.since), noted_at = EXCLUDED.noted_at;
+
+-- name: note_behind
+-- purpose: devices whose reports have come in their order, but long after they were true: the city judged without them
+INSERT INTO late_past AS p (device_key, since)
+SELECT device_key, 'epoch'::timestamptz + since_us * interval '1 microsecond'
+FROM unnest(%(device_keys)s::int[], %(since_us)s::bigint[]) AS r (device_key, since_us)
+ORDER BY device_key
+ON CONFLICT (device_key) DO UPDATE SET since = least(p.since, EXCLUDED.since), noted_at = EXCLUDED.noted_at;
 
 -- name: judged_since
 -- purpose: since when each rule has been judged as it is now; one that is as it was first shipped, always
@@ -42,8 +50,8 @@ SELECT max(a.at) FROM audit a JOIN devices d ON d.device_id = a.subject
 WHERE d.device_key = %(device_key)s AND a.action = 'device.baseline';
 
 -- name: record_of
--- purpose: a device's episodes that were open at a time or later, by their rows or as corrected, with their severities over time
-SELECT al.rule_id, e.episode, e.raised_at, e.cleared_at, e.clear_reason, e.cleared_received_at, e.proof,
+-- purpose: episodes of some subjects that were open at a time or later, by their rows or as corrected, with their severities over time
+SELECT al.subject_key, al.rule_id, e.episode, e.raised_at, e.cleared_at, e.clear_reason, e.cleared_received_at, e.proof,
     c.verdict, ce.raised_at, ce.cleared_at, ce.worst_severity, c.proof -> 'levels',
     array(
         SELECT jsonb_build_array(t.event_at, t.severity) FROM transitions t
@@ -58,9 +66,9 @@ LEFT JOIN LATERAL (
     SELECT * FROM corrections c WHERE c.alarm_key = e.alarm_key AND c.episode = e.episode
     ORDER BY c.correction_key DESC LIMIT 1
 ) c ON true
-WHERE al.subject_kind = 'device' AND al.subject_key = %(device_key)s AND al.rule_id = ANY(%(rule_ids)s)
+WHERE al.subject_kind = %(kind)s AND al.subject_key = ANY(%(keys)s::bigint[]) AND al.rule_id = ANY(%(rule_ids)s)
     AND (e.cleared_at IS NULL OR greatest(e.cleared_at, ce.cleared_at) >= %(since)s)
-ORDER BY al.rule_id, e.episode;
+ORDER BY al.subject_key, al.rule_id, e.episode;
 
 -- name: add_corrections
 -- purpose: what late data has shown of episodes on record
@@ -81,6 +89,7 @@ JOIN assets a USING (asset_key)
 LEFT JOIN fill_at_rim f ON f.asset_key = d.asset_key AND d.family = 'pipe'
 WHERE d.family = %(family)s
     AND (%(areas)s::text[] IS NULL OR a.area_code = ANY(%(areas)s::text[]))
+    AND (%(units)s::text[] IS NULL OR a.maintenance_unit = ANY(%(units)s::text[]))
     AND (%(device_id)s::text IS NULL OR d.device_id = %(device_id)s)
 ORDER BY d.device_key;
 

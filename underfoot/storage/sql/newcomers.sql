@@ -1,3 +1,7 @@
+-- name: nobody_waits
+-- purpose: a row where no area lets unknown devices wait, so that a flood of them costs next to nothing
+SELECT 1 WHERE NOT EXISTS (SELECT FROM areas WHERE auto_register);
+
 -- name: note
 -- purpose: unknown devices that reported from areas where they may wait; a list that is full takes no more
 -- A device that says no district is somewhere below the root of all areas.
@@ -49,6 +53,7 @@ WHERE state = %(state)s
     AND (district, device_id) > (%(after_district)s::text, %(after_device_id)s::text)
     AND (%(area)s::text IS NULL OR (district >= %(area)s AND district <= %(area)s || '999999' AND starts_with(district, %(area)s)))
     AND (%(family)s::text IS NULL OR family = %(family)s)
+    AND (%(districts)s::text[] IS NULL OR district = ANY(%(districts)s))
 ORDER BY district, device_id
 LIMIT %(limit)s;
 
@@ -61,6 +66,7 @@ SELECT * FROM newcomers WHERE device_id = %(device_id)s FOR UPDATE;
 SELECT * FROM newcomers
 WHERE state = 'waiting' AND district >= %(area)s AND district <= %(area)s || '999999' AND starts_with(district, %(area)s)
     AND (%(family)s::text IS NULL OR family = %(family)s)
+    AND (%(districts)s::text[] IS NULL OR district = ANY(%(districts)s))
 ORDER BY device_id LIMIT %(limit)s FOR UPDATE;
 
 -- name: decide

@@ -7,7 +7,8 @@ SELECT
     CASE WHEN NOT due.found THEN (
         SELECT extract(epoch FROM min(o.next_attempt_at) - now())::float8
         FROM outbox o WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at > now()
-    ) END AS next_in_s
+    ) END AS next_in_s,
+    array_remove(ARRAY[s.maintenance_unit, s.owner_unit], NULL) AS units, s.quiet
 FROM sinks s
 CROSS JOIN LATERAL (
     -- LIMIT 1 and not EXISTS: the planner would answer that by reading everything that is due for anybody.
@@ -23,9 +24,9 @@ WHERE s.enabled
 ORDER BY s.sink_key;
 
 -- name: claim
--- purpose: lease up to `counts` due deliveries for each of `sinks`: the first owed one of each alarm, red first
+-- purpose: lease up to `counts` due deliveries for each of `sinks`, at least so severe as `least`: the first owed one of each alarm, red first
 WITH wanted AS (
-    SELECT * FROM unnest(%(sinks)s::int[], %(counts)s::int[]) AS w (sink_key, count)
+    SELECT * FROM unnest(%(sinks)s::int[], %(counts)s::int[], %(least)s::smallint[]) AS w (sink_key, count, least)
 ),
 due AS (
     SELECT picked.delivery_key
@@ -36,10 +37,13 @@ due AS (
             AND (o.lease_until IS NULL OR o.lease_until <= now())
             -- Looked for by the alarm (`+ 0`: not by the sink). Where the planner's figures are older than a surge, it would
             -- else read all that the sink is owed for each of them.
+            AND o.severity >= w.least
             AND (
                 SELECT true FROM outbox earlier
                 WHERE earlier.alarm_key = o.alarm_key AND earlier.sink_key + 0 = o.sink_key AND earlier.state = 'owed'
                     AND earlier.transition_no < o.transition_no
+                    -- Red goes ahead of what only waits: for company, for the end of quiet hours.
+                    AND (o.severity < 4 OR earlier.severity = 4 OR earlier.attempts > 0 OR earlier.next_attempt_at <= now())
                 LIMIT 1
             ) IS NULL
         ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key
@@ -54,6 +58,49 @@ UPDATE outbox o SET
 FROM due
 WHERE o.delivery_key = due.delivery_key AND o.state = 'owed' AND (o.lease_until IS NULL OR o.lease_until <= now())
 RETURNING o.delivery_key;
+
+-- name: claim_company
+-- purpose: lease what is told in one message with what has been claimed: of the same company, also what only waits for it; and what waited for the end of quiet hours
+WITH found AS (
+    SELECT o.delivery_key, o.alarm_key, o.sink_key, o.transition_no
+    FROM unnest(%(sinks)s::int[], %(companies)s::text[]) AS w (sink_key, company)
+    JOIN outbox o ON o.sink_key = w.sink_key AND o.company = w.company AND o.state = 'owed'
+        AND (o.next_attempt_at <= now() OR (o.attempts = 0 AND o.verdict IS NULL))
+    UNION
+    SELECT o.delivery_key, o.alarm_key, o.sink_key, o.transition_no
+    FROM outbox o
+    WHERE o.sink_key = ANY(%(quieted)s::int[]) AND o.state = 'owed' AND o.next_attempt_at <= now() AND o.verdict = 'wait_for_quiet'
+),
+picked AS (
+    SELECT o.delivery_key FROM outbox o
+    WHERE o.delivery_key IN (
+            SELECT f.delivery_key FROM found f
+            WHERE (
+                SELECT true FROM outbox earlier
+                WHERE earlier.alarm_key = f.alarm_key AND earlier.sink_key + 0 = f.sink_key AND earlier.state = 'owed'
+                    AND earlier.transition_no < f.transition_no
+                LIMIT 1
+            ) IS NULL
+        )
+        AND o.state = 'owed' AND (o.lease_until IS NULL OR o.lease_until <= now())
+    ORDER BY o.delivery_key
+    LIMIT %(most)s
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE outbox o SET
+    lease_until = now() + make_interval(secs => %(lease_s)s),
+    maybe_told = o.maybe_told OR o.lease_until IS NOT NULL
+FROM picked
+WHERE o.delivery_key = picked.delivery_key
+RETURNING o.delivery_key;
+
+-- name: sent_lately
+-- purpose: how many seconds ago messages of these sinks were sent, for a budget to go on where an earlier process has left it
+SELECT extract(epoch FROM now() - min(o.settled_at))::float8
+FROM outbox o
+WHERE o.sink_key = ANY(%(sinks)s::int[]) AND o.created_at > now() - interval '1 hour'
+    AND o.settled_at > now() - make_interval(secs => %(within_s)s) AND o.state IN ('delivered', 'dead')
+GROUP BY coalesce(o.told_with, o.delivery_key);
 
 -- name: claim_probe
 -- purpose: lease one delivery to try a failing sink with, due or not; the least tried first, so that one message which the sink always fails on cannot keep it shut
@@ -94,7 +141,16 @@ SELECT
             SELECT 1 FROM outbox awaited
             WHERE awaited.delivery_key = (o.snapshot #>> '{escalation,delivery_key}')::bigint AND awaited.state = 'delivered')
     END AS answered,
-    al.suppressed <> '{}' AS suppressed
+    al.suppressed <> '{}' AS suppressed,
+    -- A red notice of the same alarm went ahead, or is about to. Red itself is never overtaken.
+    CASE WHEN o.severity < 4 AND o.notice IN ('raise', 'change') THEN EXISTS (
+        SELECT 1 FROM outbox later
+        WHERE later.alarm_key = o.alarm_key AND later.sink_key = o.sink_key AND later.episode = o.episode
+            AND later.transition_no > o.transition_no AND later.severity = 4 AND later.notice IN ('raise', 'change')
+            AND (later.state IN ('owed', 'delivered') OR later.maybe_told)
+    ) ELSE false END AS overtaken,
+    o.verdict IS NOT DISTINCT FROM 'wait_for_quiet' AS quieted, o.company, o.owed_since,
+    o.alarm_key, o.episode, o.severity
 FROM outbox o
 JOIN alarms al ON al.alarm_key = o.alarm_key
 LEFT JOIN episodes e ON e.alarm_key = o.alarm_key AND e.episode = o.episode
@@ -112,11 +168,13 @@ UPDATE outbox o SET
     last_error = CASE WHEN d.attempted THEN d.error ELSE o.last_error END,
     receipt = d.receipt,
     verdict = d.verdict,
-    maybe_told = o.maybe_told OR d.maybe_told
+    maybe_told = o.maybe_told OR d.maybe_told,
+    told_with = coalesce(d.told_with, o.told_with)
 FROM unnest(
     %(delivery_keys)s::bigint[], %(leases)s::timestamptz[], %(states)s::text[], %(attempted)s::boolean[], %(delays_s)s::float8[],
-    %(errors)s::text[], %(receipts)s::jsonb[], %(verdicts)s::text[], %(maybe_told)s::boolean[], %(expires)s::boolean[]
-) AS d (delivery_key, lease_until, state, attempted, delay_s, error, receipt, verdict, maybe_told, expires)
+    %(errors)s::text[], %(receipts)s::jsonb[], %(verdicts)s::text[], %(maybe_told)s::boolean[], %(expires)s::boolean[],
+    %(told_with)s::bigint[]
+) AS d (delivery_key, lease_until, state, attempted, delay_s, error, receipt, verdict, maybe_told, expires, told_with)
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN d.expires AND old.owed_since <= now() - make_interval(secs => %(retry_for_s)s)

@@ -4,18 +4,8 @@ SELECT packet_id, digest FROM quarantine WHERE digest = ANY(%(digests)s);
 
 -- name: add
 -- purpose: keep what could not be understood, whole, in the order in which it came
-INSERT INTO quarantine (
-    shard, received_at, topic, payload, digest, packet_id, reason, detail, device_id, source, vendor
-)
-SELECT %(shard)s, 'epoch'::timestamptz + received_us * interval '1 microsecond', topic, payload, digest, packet_id, reason,
-    detail, device_id, source, vendor
-FROM unnest(
-    %(received_us)s::bigint[], %(topics)s::text[], %(payloads)b::bytea[], %(digests)b::bytea[], %(packet_ids)s::int[],
-    %(reasons)s::text[], %(details)s::text[], %(device_ids)s::text[], %(sources)s::text[], %(vendors)s::text[]
-) WITH ORDINALITY AS rejected (
-    received_us, topic, payload, digest, packet_id, reason, detail, device_id, source, vendor, place
-)
-ORDER BY place;
+COPY quarantine (shard, received_at, topic, payload, digest, packet_id, reason, detail, device_id, source, vendor)
+FROM STDIN (FORMAT BINARY);
 
 -- name: reject_again
 -- purpose: replays that were not understood this time either: their rows say why now; tells which rows are there

@@ -23,6 +23,12 @@ SELECT al.alarm_key, e.episode, al.rule_id, al.subject_kind, al.subject_key::tex
             AND coalesce(s.ended_at, 'infinity') >= e.committed_at
         ORDER BY s.kind
     ) AS suppressed,
+    ARRAY(
+        SELECT DISTINCT cause.rule_id FROM suppressions s JOIN alarms cause ON s.cause = 'alarm:' || cause.alarm_key
+        WHERE s.alarm_key = e.alarm_key AND s.kind = 'by_design' AND s.since <= e.committed_at
+            AND coalesce(s.ended_at, 'infinity') >= e.committed_at
+        ORDER BY cause.rule_id
+    ) AS explained_by,
     e.proof
 FROM episodes e
 JOIN alarms al USING (alarm_key)

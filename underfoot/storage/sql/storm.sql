@@ -150,9 +150,10 @@ WHERE m.incident_key = %(incident_key)s AND (m.left_at IS NULL OR %(ever)s)
 ORDER BY m.alarm_key, m.episode;
 
 -- name: timeline
--- purpose: how many episodes of an incident began in each five minutes
+-- purpose: how many episodes of an incident (of these alarms only, where it is said) began in each five minutes
 SELECT date_bin('5 minutes', e.raised_at, '2000-01-01'::timestamptz) AS at, count(*)::int AS raised
-FROM (SELECT DISTINCT alarm_key, episode FROM incident_members WHERE incident_key = %(incident_key)s) m
+FROM (SELECT DISTINCT alarm_key, episode FROM incident_members WHERE incident_key = %(incident_key)s
+    AND (%(only)s::bigint[] IS NULL OR alarm_key = ANY(%(only)s))) m
 JOIN episodes e USING (alarm_key, episode)
 GROUP BY 1 ORDER BY 1;
 

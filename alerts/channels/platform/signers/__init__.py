@@ -6,11 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from alerts.channels.platform.signers.aliyun import AliyunSigner
 from alerts.channels.platform.signers.fixed import HeaderSigner, NoSigner
 from alerts.channels.platform.signers.gateway import GatewaySigner
 from alerts.channels.platform.signers.parameters import ParameterSigner
 from alerts.channels.platform.signers.sealed import SealedSigner
 
 Signer = Annotated[
-    NoSigner | HeaderSigner | GatewaySigner | ParameterSigner | SealedSigner, Field(discriminator="kind")
+    NoSigner | HeaderSigner | GatewaySigner | ParameterSigner | SealedSigner | AliyunSigner, Field(discriminator="kind")
 ]

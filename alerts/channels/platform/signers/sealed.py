@@ -30,17 +30,15 @@ class SealedNames(Strict):
     signature: str = "signData"
 
 
-class SealedSigner(SignerSettings):
-    """encData = SM4 of the JSON; signData = SM2 over the other parts, sorted, as name=value&…"""
+class Sealed(Strict):
+    """What both sides have agreed on: encData = SM4 of the JSON; signData = SM2 over the other parts, sorted, as
+    name=value&…"""
 
     kind: Literal["sm4-sm2"]
     app_code: str = Field(min_length=1)
-    version: str = "1.0.0"
     sm4_key: SecretStr = Field(description="16 bytes: 32 hexadecimal digits, or 16 characters")
     sm4_mode: Literal["ecb", "cbc"] = "ecb"
     sm4_iv: SecretStr | None = Field(None, description="Of cbc: 16 bytes, written like the key")
-    private_key: SecretStr = Field(description="Our SM2 private key, 64 hexadecimal digits")
-    public_key: str = Field(description="Its public key, 128 hexadecimal digits, or 130 that begin with 04")
     user_id: str = Field(USER_ID.decode(), min_length=1, max_length=64)
     data_written: Literal["base64", "hex"] = "base64"
     signature_written: Literal["base64", "hex"] = "base64"
@@ -48,22 +46,39 @@ class SealedSigner(SignerSettings):
     names: SealedNames = SealedNames()
 
     @model_validator(mode="after")
-    def _usable(self) -> Self:
-        _sixteen(self.sm4_key, "sm4_key")
+    def _opens(self) -> Self:
+        sixteen(self.sm4_key, "sm4_key")
         if self.sm4_mode == "cbc" and self.sm4_iv is None:
             raise ValueError("sm4_iv is needed for sm4_mode 'cbc'")
         if self.sm4_mode == "ecb" and self.sm4_iv is not None:
             raise ValueError("sm4_iv belongs to sm4_mode 'cbc'; 'ecb' has none")
         if self.sm4_iv is not None:
-            _sixteen(self.sm4_iv, "sm4_iv")
+            sixteen(self.sm4_iv, "sm4_iv")
+        return self
+
+    @property
+    def cipher(self) -> Cipher[ECB | CBC]:
+        mode = ECB() if self.sm4_iv is None else CBC(sixteen(self.sm4_iv, "sm4_iv"))  # noqa: S305 - the platform's
+        return Cipher(SM4(sixteen(self.sm4_key, "sm4_key")), mode)
+
+
+class SealedSigner(Sealed, SignerSettings):
+    """Sealed with our key pair."""
+
+    version: str = "1.0.0"
+    private_key: SecretStr = Field(description="Our SM2 private key, 64 hexadecimal digits")
+    public_key: str = Field(description="Its public key, 128 hexadecimal digits, or 130 that begin with 04")
+
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
         _ = self._keys
         return self
 
     @cached_property
     def _keys(self) -> KeyPair:
         return KeyPair(
-            _hex(self.private_key.get_secret_value(), "private_key"),
-            _hex(self.public_key, "public_key"),
+            hexadecimal(self.private_key.get_secret_value(), "private_key"),
+            hexadecimal(self.public_key, "public_key"),
             self.user_id.encode(),
         )
 
@@ -86,23 +101,21 @@ class SealedSigner(SignerSettings):
         )
 
     def encrypted(self, plain: bytes) -> bytes:
-        key = _sixteen(self.sm4_key, "sm4_key")
-        mode = ECB() if self.sm4_iv is None else CBC(_sixteen(self.sm4_iv, "sm4_iv"))  # noqa: S305 - the platform's
         padder = PKCS7(128).padder()
-        made = Cipher(SM4(key), mode).encryptor()
+        made = self.cipher.encryptor()
         return made.update(padder.update(plain) + padder.finalize()) + made.finalize()
 
 
-def _sixteen(given: SecretStr, name: str) -> bytes:
+def sixteen(given: SecretStr, name: str) -> bytes:
     text = given.get_secret_value()
     if len(text) == 32:
-        return _hex(text, name)
+        return hexadecimal(text, name)
     if len(text.encode()) == 16:
         return text.encode()
     raise ValueError(f"{name}: 16 bytes are needed, as 32 hexadecimal digits or 16 characters, not {len(text)}")
 
 
-def _hex(text: str, name: str) -> bytes:
+def hexadecimal(text: str, name: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:

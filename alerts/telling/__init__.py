@@ -1,0 +1,1 @@
+"""Telling: whom an alarm is told to, and why."""
