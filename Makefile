@@ -19,7 +19,7 @@ setup: rootfs ## prepare and stop: packages, .venv, TimescaleDB and mosquitto
 $(INSTALLED): pyproject.toml constraints.txt deploy/prerequisites.sh
 	@PYTHON=$(PYTHON) bash deploy/prerequisites.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,grafana,simulators]'
 	@touch $@
 
@@ -51,7 +51,7 @@ bench: setup ## a table and bench.json; ONLY=ingest runs one group
 
 constraints: ## resolve the newest versions of everything into constraints.txt
 	$(PYTHON) -m venv --clear .venv-constraints
-	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check hatchling editables
+	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check hatchling editables setuptools
 	.venv-constraints/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,grafana,simulators]'
-	.venv-constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
+	.venv-constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable > constraints.txt
 	rm -r .venv-constraints

@@ -26,22 +26,28 @@ _MOUNT = """
 set -e
 small="$1.small"
 mkdir "$small"
-mount -t tmpfs -o size=$(( $(du -sk "$1" | cut -f1) + $2 ))k tmpfs "$small"
+mount -t tmpfs -o size=$(( $(du -sk "$1" | cut -f1) + $2 + $3 ))k tmpfs "$small"
 cp -a "$1/." "$small"
+dd if=/dev/zero of="$small/reserve" bs=1024 count=$3 status=none
 mount --bind "$small" "$1"
 echo mounted
 exec sleep 3600
 """
 
+# What somebody who makes room gives the server at the least: two segments of its log, of 16 MiB each.
+RESERVE_KB = 40_000
+
 
 class SmallDisk:
-    """A folder of the server's data on a disk with `room_kb` to spare."""
+    """A folder of the server's data on a disk with `room_kb` to spare, and a reserve that is there to be given up."""
 
     def __init__(self, folder: Path, room_kb: int, installation: Installation) -> None:
         self._installation = installation
         self._ballast = folder / "ballast"
+        self._reserve = folder / "reserve"
+        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
         self._keeper = subprocess.Popen(
-            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _MOUNT, "sh", str(folder), str(room_kb)],
+            [*namespace, "sh", "-c", _MOUNT, "sh", str(folder), str(room_kb), str(RESERVE_KB)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -70,7 +76,7 @@ class SmallDisk:
         assert "No space left on device" in filled.stderr, filled
 
     def make_room(self) -> None:
-        assert self.run("rm", str(self._ballast)).returncode == 0
+        assert self.run("rm", str(self._ballast), str(self._reserve)).returncode == 0
 
     def close(self) -> None:
         self._keeper.kill()
