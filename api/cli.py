@@ -51,7 +51,7 @@ def api(
     """Serve the HTTP API until told to stop (SIGTERM, Ctrl-C); calls under way are answered first."""
     # Here and not above: `underfoot keys` needs no router, and importing them (pandas) takes longer than its work.
     from api.app import create_app
-    from api.serving import http_server
+    from api.serving import http_server, spare_the_collector
 
     settings = load(api_host=host, api_port=port)
     logging.getLogger("underfoot").setLevel(settings.log_level)
@@ -63,6 +63,7 @@ def api(
     # At SIGTERM uvicorn ends its calls and raises the signal again for whoever had it before: here, an orderly end.
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_note_settings, args=(settings,), name="settings", daemon=True).start()
+    spare_the_collector()
     http_server(application, settings.api_host, settings.api_port, settings.api_proxies).run()
 
 

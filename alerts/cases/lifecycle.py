@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from alerts.cases.events import (
     Arrived,
@@ -49,8 +50,7 @@ S = CaseState
 # what it does --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A case as far as its life goes (columns of `cases`). `filed`: it is the platform's too, not only ours. `refiled`:
     its episode has a newer one."""
 
@@ -157,7 +157,7 @@ def step(case: Standing, event: CaseEvent, at: datetime) -> Step | Refused:
             return _stays_ended(case, _reached(case, to, at, rework))
         case Received(sink_key, platform_no):
             number = platform_no if platform_no is not None else case.platform_no
-            return _facts(case, replace(_known_there(case), sink_key=sink_key, platform_no=number))
+            return _facts(case, _known_there(case)._replace(sink_key=sink_key, platform_no=number))
         case ConditionOver():
             return _condition_over(case, at)
         case FalseAlarm():
@@ -169,15 +169,15 @@ def step(case: Standing, event: CaseEvent, at: datetime) -> Step | Refused:
         case Overdue(clock):
             return _overdue(case, clock, at)
         case Supervised(on):
-            return Refused(Refusal.ended) if case.ended else _facts(case, replace(case, supervised=on))
+            return Refused(Refusal.ended) if case.ended else _facts(case, case._replace(supervised=on))
         case Recurred():
             return Step(case)
         case Refiled():
             return _refiled(case)
         case Needs(why):
-            return _facts(case, replace(case, needs_person=why))
+            return _facts(case, case._replace(needs_person=why))
         case Noted(settles):
-            return Step(replace(case, needs_person=None) if settles else case)
+            return Step(case._replace(needs_person=None) if settles else case)
         case Duplicate(of, by_platform):
             return _duplicate(case, of, at, by_platform=by_platform)
         case _:
@@ -201,7 +201,7 @@ def _by_people(
         case Verified():
             if case.filed:
                 return Step(case, Unmoved.repeated)
-            return Step(replace(case, state=S.pending_register, filed=True, needs_person=None))
+            return Step(case._replace(state=S.pending_register, filed=True, needs_person=None))
         case Cancelled():
             if case.answered and not case.before_dispatch:
                 return Refused(Refusal.dispatched)
@@ -209,22 +209,22 @@ def _by_people(
         case Merged(into):
             if not case.before_dispatch:
                 return Refused(Refusal.dispatched)
-            return _ended(replace(case, merged_into=into), "merged", at)
+            return _ended(case._replace(merged_into=into), "merged", at)
     return _crew(case, event, at) if case.filed else Refused(Refusal.not_verified)
 
 
 def _crew(case: Standing, event: Arrived | Handled | Suspended | Resumed, at: datetime) -> Step | Refused:
     match event:
         case Arrived():
-            after = replace(case, arrived_at=case.arrived_at or at)
+            after = case._replace(arrived_at=case.arrived_at or at)
             if RANK[case.state] < RANK[S.handling]:
-                after = replace(after, state=S.handling)
+                after = after._replace(state=S.handling)
             return _facts(case, after)
         case Handled():
             if RANK[case.state] >= RANK[S.handle_finish] and case.state is not S.check_not_pass:
                 return Step(case, Unmoved.repeated)
             running, stopped = _running(case, at)
-            after = replace(running, state=S.handle_finish, handled_at=at, arrived_at=case.arrived_at or at)
+            after = running._replace(state=S.handle_finish, handled_at=at, arrived_at=case.arrived_at or at)
             return _checked_by_itself(after, at, stopped)
         case Suspended():
             if case.state is S.suspended:
@@ -233,12 +233,12 @@ def _crew(case: Standing, event: Arrived | Handled | Suspended | Resumed, at: da
                 return Refused(Refusal.handled)
             if case.answered and case.before_dispatch:
                 return Refused(Refusal.not_dispatched)
-            return Step(replace(case, state=S.suspended, suspended_since=at))
+            return Step(case._replace(state=S.suspended, suspended_since=at))
         case Resumed():
             if case.state is not S.suspended:
                 return Refused(Refusal.not_suspended)
             running, stopped = _running(case, at)
-            after = replace(running, state=S.handling if case.arrived_at is not None else S.pending_handle)
+            after = running._replace(state=S.handling if case.arrived_at is not None else S.pending_handle)
             return Step(after, stopped=stopped)
 
 
@@ -247,7 +247,7 @@ def _ended(case: Standing, how: EndedHow, at: datetime, stopped: tuple[datetime,
     running, now_stopped = _running(case, at)
     state = S.closed if how == "closed" else S.cancelled
     return Step(
-        replace(running, state=state, ended_at=at, ended_how=how, needs_person=None), stopped=stopped or now_stopped
+        running._replace(state=state, ended_at=at, ended_how=how, needs_person=None), stopped=stopped or now_stopped
     )
 
 
@@ -258,7 +258,7 @@ def _running(case: Standing, at: datetime) -> tuple[Standing, tuple[datetime, da
         return case, None
     until = max(at, since)
     taken = case.suspended_s + (until - since).total_seconds()
-    return replace(case, suspended_since=None, suspended_s=taken), (since, until)
+    return case._replace(suspended_since=None, suspended_s=taken), (since, until)
 
 
 def _checked_by_itself(case: Standing, at: datetime, stopped: tuple[datetime, datetime] | None = None) -> Step:
@@ -272,9 +272,9 @@ def _checked_by_itself(case: Standing, at: datetime, stopped: tuple[datetime, da
 def _condition_over(case: Standing, at: datetime) -> Step:
     if case.condition_over_at is not None:
         return Step(case, Unmoved.repeated)
-    over = replace(case, condition_over_at=at)
+    over = case._replace(condition_over_at=at)
     if case.needs_person is not None and case.needs_person.until_over:
-        over = replace(over, needs_person=None)
+        over = over._replace(needs_person=None)
     if case.ended:
         return Step(over, Unmoved.after_end)
     if case.before_dispatch:
@@ -285,9 +285,9 @@ def _condition_over(case: Standing, at: datetime) -> Step:
 def _false_alarm(case: Standing, at: datetime) -> Step:
     if case.false_alarm_at is not None:
         return Step(case, Unmoved.repeated)
-    found = replace(case, false_alarm_at=at)
+    found = case._replace(false_alarm_at=at)
     if case.ended:
-        return Step(replace(found, needs_person=None), Unmoved.after_end)
+        return Step(found._replace(needs_person=None), Unmoved.after_end)
     if case.before_dispatch or not case.answered:
         return _ended(found, "false_alarm", at)
     return Step(found)
@@ -297,9 +297,9 @@ def _no_false_alarm(case: Standing) -> Step:
     """What was ended for nothing, and is open, must be seen to by somebody."""
     if case.false_alarm_at is None:
         return Step(case, Unmoved.repeated)
-    real = replace(case, false_alarm_at=None)
+    real = case._replace(false_alarm_at=None)
     if case.ended and case.ended_how == "false_alarm" and case.condition_over_at is None:
-        real = replace(real, needs_person=Need.closed_while_open)
+        real = real._replace(needs_person=Need.closed_while_open)
     return Step(real)
 
 
@@ -307,17 +307,16 @@ def _duplicate(case: Standing, of: str, at: datetime, *, by_platform: bool) -> S
     if case.ended:
         again = case.ended_how == "duplicate" and case.duplicate_of == of
         if again:
-            return Step(replace(case, end_confirmed=case.end_confirmed or by_platform), Unmoved.repeated)
+            return Step(case._replace(end_confirmed=case.end_confirmed or by_platform), Unmoved.repeated)
         return Step(case, Unmoved.after_end) if by_platform else Refused(Refusal.ended)
-    ended = _ended(replace(case, duplicate_of=of), "duplicate", at)
-    return replace(ended, after=replace(ended.after, end_confirmed=by_platform))
+    ended = _ended(case._replace(duplicate_of=of), "duplicate", at)
+    return replace(ended, after=ended.after._replace(end_confirmed=by_platform))
 
 
 def _worsened(case: Standing, level: int, arrive: Clock | None, repair: Clock | None) -> Step:
     if case.ended:
         return Step(case, Unmoved.after_end)
-    after = replace(
-        case,
+    after = case._replace(
         level=max(case.level, level),
         arrive=_sooner(case.arrive, arrive) if case.arrived_at is None else case.arrive,
         repair=_sooner(case.repair, repair) if case.handled_at is None else case.repair,
@@ -330,7 +329,7 @@ def _refiled(case: Standing) -> Step:
     if not case.ended:
         return Step(case, Unmoved.impossible)
     settled = case.needs_person is not None and case.needs_person.until_over
-    return Step(replace(case, refiled=True, needs_person=None if settled else case.needs_person))
+    return Step(case._replace(refiled=True, needs_person=None if settled else case.needs_person))
 
 
 def _sooner(one: Clock | None, other: Clock | None) -> Clock | None:
@@ -346,8 +345,8 @@ def _overdue(case: Standing, clock: ClockName, at: datetime) -> Step:
     if done is not None or marked is not None or running is None or at < running.by:
         return Step(case, Unmoved.repeated)
     if clock == "arrive":
-        return Step(replace(case, arrive_overdue_at=at))
-    return Step(replace(case, repair_overdue_at=at))
+        return Step(case._replace(arrive_overdue_at=at))
+    return Step(case._replace(repair_overdue_at=at))
 
 
 # the platform's side -------------------------------------------------------------------------------------------------
@@ -364,19 +363,19 @@ def _reached(case: Standing, to: CaseState, at: datetime, rework: int | None) ->
         return Step(case, Unmoved.older)
     last = case.known_state or S.reported
     if to is last and case.known_state is not None:
-        return Step(replace(case, known_at=at), Unmoved.repeated)
+        return Step(case._replace(known_at=at), Unmoved.repeated)
     way = way_between(last, to)
     if way is None:
         return Step(case, Unmoved.impossible)
     onward = RANK[to] > RANK[last]
     if not newer and not onward and len(way) > 2:
         return Step(case, Unmoved.older)
-    known = replace(case, known_state=to, known_at=at)
+    known = case._replace(known_state=to, known_at=at)
     if case.ended:
         # Our own end and the platform's dispatch have crossed: somebody is on the way, so it is not over.
         if to in BEFORE_DISPATCH or case.ended_how not in ("cancelled", "false_alarm"):
             return Step(known, Unmoved.after_end)
-        known = replace(known, ended_at=None, ended_how=None)
+        known = known._replace(ended_at=None, ended_how=None)
     elif not _turns(way) and not _beyond(case.state, to):
         return Step(known, Unmoved.behind)
     return _moved(known, to, at, way, rework)
@@ -388,7 +387,7 @@ def _stays_ended(case: Standing, taken: Step) -> Step:
     if not case.refiled or not case.ended or after.ended:
         return taken
     return Step(
-        replace(case, filed=after.filed, known_state=after.known_state, known_at=after.known_at), Unmoved.after_end
+        case._replace(filed=after.filed, known_state=after.known_state, known_at=after.known_at), Unmoved.after_end
     )
 
 
@@ -397,9 +396,10 @@ def _known_there(case: Standing) -> Standing:
     if case.filed:
         return case
     need = None if case.needs_person is Need.verify else case.needs_person
-    return replace(case, filed=True, needs_person=need)
+    return case._replace(filed=True, needs_person=need)
 
 
+@cache
 def _turns(way: tuple[CaseState, ...]) -> bool:
     """Whether this way is no plain going on: what the platform takes back, or goes on with, is so for us too."""
     return any(RANK[one] <= RANK[before] for before, one in pairwise(way)) or way[-1] in (
@@ -422,8 +422,7 @@ def _moved(case: Standing, to: CaseState, at: datetime, way: tuple[CaseState, ..
     passed = case.rework + sum(one is S.check_not_pass for one in way[1:])
     # 返工 and what is taken back: it is to be repaired again.
     again = to is S.check_not_pass or RANK[to] < RANK[S.handle_finish]
-    after = replace(
-        after,
+    after = after._replace(
         state=to,
         rework=passed if rework is None else max(case.rework, rework),
         suspended_since=case.suspended_since or at if to is S.suspended else after.suspended_since,
@@ -442,24 +441,24 @@ def _platform_ends(case: Standing, to: CaseState, at: datetime) -> Step:
             how = "cancelled"
         case S.not_accepted:
             how = "not_accepted"
-    known = replace(case, known_state=to, known_at=at if case.known_at is None else max(at, case.known_at))
+    known = case._replace(known_state=to, known_at=at if case.known_at is None else max(at, case.known_at))
     if case.ended:
         # It agrees that it is over; why, we said first, but for a plain cancellation.
         kept = how if case.ended_how in ("cancelled", "closed") else case.ended_how
-        return Step(replace(known, state=to, ended_how=kept, end_confirmed=True))
+        return Step(known._replace(state=to, ended_how=kept, end_confirmed=True))
     after, stopped = _running(known, at)
-    after = replace(after, state=to, ended_at=at, ended_how=how, end_confirmed=True)
+    after = after._replace(state=to, ended_at=at, ended_how=how, end_confirmed=True)
     if how == "closed" and not case.before_dispatch:
-        after = replace(after, arrived_at=after.arrived_at or at, handled_at=after.handled_at or at)
+        after = after._replace(arrived_at=after.arrived_at or at, handled_at=after.handled_at or at)
     if case.false_alarm_at is not None:
-        after = replace(after, ended_how="false_alarm")
+        after = after._replace(ended_how="false_alarm")
     open_still = case.condition_over_at is None and case.false_alarm_at is None
     need = Need.not_accepted if how == "not_accepted" else Need.closed_while_open
     # Its end was owed to the verdict: who has still to see whether that holds, has.
     doubted = case.needs_person if case.needs_person is Need.worse_after_false_alarm else None
     way = way_between(case.known_state or S.reported, to)
     return Step(
-        replace(after, needs_person=need if open_still else doubted),
+        after._replace(needs_person=need if open_still else doubted),
         skipped=way[1:-1] if way is not None else (),
         stopped=stopped,
     )

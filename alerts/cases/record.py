@@ -7,10 +7,10 @@ platform as well: alerts/cases/acts.py. Each step enters the audit log by itself
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -135,7 +135,11 @@ class _Row:
 
 
 _CLOCKS: tuple[ClockName, ...] = ("arrive", "repair")
-_STANDING = tuple(one.name for one in fields(Standing) if one.name not in ("filed", "refiled", *_CLOCKS))
+_SAID: dict[type, tuple[str, ...]] = {
+    event: () if event is Noted else tuple(one.name for one in fields(event)) for event in get_args(CaseEvent)
+}
+"""What a step says of an event of each kind."""
+_STANDING = tuple(name for name in Standing._fields if name not in ("filed", "refiled", *_CLOCKS))
 
 
 def _lock(connection: Connection, case_keys: Iterable[int]) -> dict[int, _Row]:
@@ -177,10 +181,12 @@ def _take(
     if after.filed and row.filed_at is None:
         row.filed_at = one.at
         after = _from_now(connection, after, one.at)
-    applied = Applied(row.case_key, row.alarm_key, row.episode, one.event, before, after, taken.unmoved)
     if taken.unmoved is Unmoved.repeated:
-        return applied, None
+        return Applied(row.case_key, row.alarm_key, row.episode, one.event, before, after, taken.unmoved), None
     row.step_no += 1
+    applied = Applied(
+        row.case_key, row.alarm_key, row.episode, one.event, before, after, taken.unmoved, step_no=row.step_no
+    )
     line = {
         "case_key": row.case_key,
         "step_no": row.step_no,
@@ -193,7 +199,7 @@ def _take(
         "note": one.note,
         "detail": _detail(one, taken),
     }
-    return replace(applied, step_no=row.step_no), line
+    return applied, line
 
 
 def _with_clocks(connection: Connection, row: _Row, taken: Step) -> Standing:
@@ -206,7 +212,7 @@ def _with_clocks(connection: Connection, row: _Row, taken: Step) -> Standing:
         clock: Clock | None = getattr(taken.after, name)
         if clock is not None and name in row.stops:
             changed[name] = prolonged(clock, since, until, partial(working_time, connection))
-    return replace(taken.after, **changed)
+    return taken.after._replace(**changed)
 
 
 def _from_now(connection: Connection, case: Standing, at: datetime) -> Standing:
@@ -216,14 +222,12 @@ def _from_now(connection: Connection, case: Standing, at: datetime) -> Standing:
         return case
     working = working_time(connection)
     begun: dict[str, Any] = {name: restarted(clock, at, working) for name, clock in clocks.items()}
-    return replace(case, **begun)
+    return case._replace(**begun)
 
 
 def _detail(one: Happened, taken: Step) -> dict[str, Any]:
     said: dict[str, Any] = {
-        each.name: value
-        for each in fields(one.event)
-        if (value := getattr(one.event, each.name)) is not None and not isinstance(one.event, Noted)
+        name: value for name in _SAID[type(one.event)] if (value := getattr(one.event, name)) is not None
     }
     if taken.unmoved is not None:
         said["unmoved"] = taken.unmoved
@@ -233,9 +237,11 @@ def _detail(one: Happened, taken: Step) -> dict[str, Any]:
 
 
 def _written(row: _Row) -> dict[str, Any]:
-    kept = {name: getattr(row.standing, name) for name in _STANDING}
+    kept = row.standing._asdict()
+    for name in ("filed", "refiled"):
+        del kept[name]
     for name in _CLOCKS:
-        clock: Clock | None = getattr(row.standing, name)
+        clock: Clock | None = kept.pop(name)
         kept |= {
             f"{name}_by": clock.by if clock is not None else None,
             f"{name}_kind": clock.kind if clock is not None else None,

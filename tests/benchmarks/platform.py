@@ -1,6 +1,6 @@
 """From an alarm to a case on the city's platform, and through its whole life by the platform's callbacks.
 
-The far end answers at once, and callbacks are encoded before the clock runs, so that what is measured is ours.
+The far end answers at once, and tells of a case by a list of callbacks or one by one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 
 from psycopg.types.json import Jsonb
 
@@ -30,10 +31,12 @@ PER_S = 200
 TOLD = 2_000
 TOGETHER = 4
 """Alarms of one commit: ingest commits so often."""
-CASES = 1_000
+CASES = 2_000
 ONE_BY_ONE = 200
 LIST = 250
 """Callbacks in a body that has a list of them."""
+RAISED = 50
+"""Cases of one commit."""
 REPEATS = 3
 CALLERS = 8
 """Connections by which the platform calls back."""
@@ -94,7 +97,7 @@ class _City:
         return devices
 
     def raise_many(self, count: int) -> list[int]:
-        return [device for _ in range(0, count, 50) for device in self.raise_next(min(50, count))]
+        return [device for first in range(0, count, RAISED) for device in self.raise_next(min(RAISED, count - first))]
 
 
 def _opened(device: int, rule: RuleInForce, now_us: int) -> Transition:
@@ -180,17 +183,23 @@ def _cases_per_s(city: _City) -> tuple[float, float, float]:
 
 
 def _through(city: _City, port: int, cases: int, together: int) -> float:
-    began = time.monotonic()
-    devices = city.raise_many(cases)
-    raised_s = time.monotonic() - began
+    """Cases a second. The platform speaks of each as soon as it is there, while the next are raised."""
     with city.made.connect() as asking:
         asking.execute("ANALYZE")  # as the server does by itself when tables have grown
-        events = [event for event, _ in asking.execute(_CASES_OF, [devices])]
-        called_s = _called(port, _courses(events, together))
+        devices: list[int] = []
+
+        def courses() -> Iterator[list[Call]]:
+            while len(devices) < cases:
+                raised = city.raise_many(min(max(together, RAISED), cases - len(devices)))
+                devices.extend(raised)
+                events = [event for event, _ in asking.execute(_CASES_OF, [raised])]
+                assert len(events) == len(raised)
+                yield from (_course(events[first : first + together]) for first in range(0, len(events), together))
+
+        took_s = _called(port, courses())
         left = [event for event, closed in asking.execute(_CASES_OF, [devices]) if not closed]
-    assert len(events) == cases
     assert not left, left[:5]
-    return cases / (raised_s + called_s)
+    return cases / took_s
 
 
 _CASES_OF = """
@@ -199,41 +208,44 @@ WHERE al.subject_key = ANY(%s) ORDER BY c.case_key
 """
 
 
-def _courses(events: Sequence[str], together: int) -> list[list[Call]]:
-    """What the platform says, for so many cases at a time: each of their states, then the next."""
+def _course(events: Sequence[str]) -> list[Call]:
+    """What the platform says of these cases, in a body each time: their first state, then the next."""
     now = datetime.now(UTC)
     path, head = f"/api/v1/platforms/{SINK}/callback", {"Content-Type": "application/json"}
-    courses: list[list[Call]] = []
-    for first in range(0, len(events), together):
-        calls = []
-        for second, state in enumerate(COURSE):
-            at = now + timedelta(seconds=second - len(COURSE))
-            told = [said(state, at, event_id=event) for event in events[first : first + together]]
-            body = {"callbacks": told} if together > 1 else told[0]
-            calls.append(("POST", path, json.dumps(body).encode(), head | tif()))
-        courses.append(calls)
-    return courses
+    calls = []
+    for second, state in enumerate(COURSE):
+        at = now + timedelta(seconds=second - len(COURSE))
+        told = [said(state, at, event_id=event) for event in events]
+        body = {"callbacks": told} if len(told) > 1 else told[0]
+        calls.append(("POST", path, json.dumps(body).encode(), head | tif()))
+    return calls
 
 
-def _called(port: int, courses: Sequence[Sequence[Call]]) -> float:
+def _called(port: int, courses: Iterable[Sequence[Call]]) -> float:
     """Seconds that it takes to make all these calls by so many connections; those of one course stay in order."""
+    waiting: SimpleQueue[Sequence[Call] | None] = SimpleQueue()
     wrong: list[str] = []
 
-    def make(share: Sequence[Sequence[Call]]) -> None:
+    def make() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port)
-        for method, path, body, headers in itertools.chain(*share):
-            connection.request(method, path, body or None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != 200 or b'"code":4' in text:
-                wrong.append(text.decode())
-                break
+        while (course := waiting.get()) is not None:
+            for method, path, body, headers in course:
+                connection.request(method, path, body or None, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200 or b'"code":4' in text:
+                    wrong.append(text.decode())
+                    break
         connection.close()
 
-    threads = [threading.Thread(target=make, args=(courses[number::CALLERS],)) for number in range(CALLERS)]
+    threads = [threading.Thread(target=make) for _ in range(CALLERS)]
     began = time.monotonic()
     for thread in threads:
         thread.start()
+    for course in courses:
+        waiting.put(course)
+    for _ in threads:
+        waiting.put(None)
     for thread in threads:
         thread.join()
     assert not wrong, wrong[0]

@@ -127,7 +127,11 @@ class Reading(Strict):
         return self.fields.get(name, ())
 
     def _first(self, body: Mapping[str, Any], name: Said) -> tuple[str, Any] | None:
-        return next(self._all(body, name), None)
+        for path in self.fields.get(name, ()):
+            found = at(body, path)
+            if found is not None and found != "":
+                return path, found
+        return None
 
     def _all(self, body: Mapping[str, Any], name: Said) -> Iterator[tuple[str, Any]]:
         return ((path, found) for path in self.names(name) if (found := at(body, path)) not in (None, ""))
@@ -137,7 +141,7 @@ class Reading(Strict):
         if first is None:
             return None
         path, found = first
-        if not isinstance(found, str | int | float) or isinstance(found, bool):
+        if isinstance(found, bool) or not isinstance(found, (str, int, float)):
             raise CallbackError(f"{path} = {_shown(found)}: text is needed")
         return str(found).replace("\x00", "")
 

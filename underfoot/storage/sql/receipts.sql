@@ -40,7 +40,7 @@ found AS (
     UNION ALL
     SELECT 'no_callback', c.case_key, s.name, r.reported_at, NULL
     FROM sinks s
-    JOIN case_reported r ON r.sink_key = s.sink_key AND r.heard_at IS NULL
+    JOIN case_reported r ON r.sink_key = s.sink_key AND r.unheard
     JOIN cases c ON c.case_key = r.case_key AND c.ended_at IS NULL
     JOIN episodes e ON e.alarm_key = c.alarm_key AND e.episode = c.episode
     JOIN patience p ON p.kind = 'callback' AND p.severity = e.worst_severity AND r.reported_at <= %(now)s::timestamptz - p.wait
@@ -90,7 +90,7 @@ CROSS JOIN LATERAL (
     JOIN episodes e ON e.alarm_key = c.alarm_key AND e.episode = c.episode AND e.cleared_at IS NULL
     JOIN alarms al ON al.alarm_key = c.alarm_key AND al.suppressed = '{}'
     JOIN patience p ON p.severity = e.severity AND r.reported_at <= %(now)s::timestamptz - p.wait
-    WHERE r.sink_key = s.sink_key AND r.heard_at IS NULL AND NOT EXISTS (
+    WHERE r.sink_key = s.sink_key AND r.unheard AND NOT EXISTS (
         SELECT FROM escalations x
         WHERE x.alarm_key = c.alarm_key AND x.episode = c.episode AND x.cause = s.name || '/callback'
             AND x.waiting_since = r.reported_at
