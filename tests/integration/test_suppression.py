@@ -67,7 +67,9 @@ def told(shard: Shard, sink: str = "city") -> list[tuple[str, int]]:
 
 
 def record_of(shard: Shard) -> list[tuple[str, str, str]]:
-    rows = shard.rows("SELECT from_state, to_state, reason FROM transitions WHERE region = 'suppression' ORDER BY 1, 2, 3")
+    rows = shard.rows(
+        "SELECT from_state, to_state, reason FROM transitions WHERE region = 'suppression' ORDER BY 1, 2, 3"
+    )
     return [(row["from_state"], row["to_state"], row["reason"]) for row in rows]
 
 
