@@ -265,7 +265,9 @@ def happened(sink: PlatformSink, found: Found, heard: Heard, at: datetime) -> li
         events.append(Happened(found.case_key, Received(sink.sink_key, heard.platform_no), at))
     if heard.supervised is not None:
         events.append(Happened(found.case_key, Supervised(heard.supervised), at, detail=detail))
-    return [*events, Happened(found.case_key, Reached(heard.state, heard.rework), at, heard.note, detail)]
+    duplicate_of = heard.duplicate_of if heard.state in FINAL else None
+    reached = Reached(heard.state, heard.rework, duplicate_of)
+    return [*events, Happened(found.case_key, reached, at, heard.note, detail)]
 
 
 def find(

@@ -24,10 +24,12 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The platform says that the case is there. `rework`: how often it was sent back, if the platform counts that."""
+    """The platform says that the case is there. `rework`: how often it was sent back, if the platform counts that.
+    `duplicate_of`: it has ended it because a citizen's case with this number goes on instead."""
 
     to: CaseState
     rework: int | None = None
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A citizen's case on the platform is about the same, and goes on instead."""
+    """An operator has found that a citizen's case on the platform is about the same, and goes on instead."""
 
     of: str
-    by_platform: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ platform's word until it has spoken; its own end is final.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -153,8 +153,8 @@ class Refused:
 def step(case: Standing, event: CaseEvent, at: datetime) -> Step | Refused:
     """What `event`, which was at `at`, makes of the case."""
     match event:
-        case Reached(to, rework):
-            return _stays_ended(case, _reached(case, to, at, rework))
+        case Reached():
+            return _stays_ended(case, _reached(case, event, at))
         case Received(sink_key, platform_no):
             number = platform_no if platform_no is not None else case.platform_no
             return _facts(case, _known_there(case)._replace(sink_key=sink_key, platform_no=number))
@@ -178,8 +178,8 @@ def step(case: Standing, event: CaseEvent, at: datetime) -> Step | Refused:
             return _facts(case, case._replace(needs_person=why))
         case Noted(settles):
             return Step(case._replace(needs_person=None) if settles else case)
-        case Duplicate(of, by_platform):
-            return _duplicate(case, of, at, by_platform=by_platform)
+        case Duplicate(of):
+            return _duplicate(case, of, at)
         case _:
             return _by_people(case, event, at)
 
@@ -303,14 +303,11 @@ def _no_false_alarm(case: Standing) -> Step:
     return Step(real)
 
 
-def _duplicate(case: Standing, of: str, at: datetime, *, by_platform: bool) -> Step | Refused:
+def _duplicate(case: Standing, of: str, at: datetime) -> Step | Refused:
     if case.ended:
         again = case.ended_how == "duplicate" and case.duplicate_of == of
-        if again:
-            return Step(case._replace(end_confirmed=case.end_confirmed or by_platform), Unmoved.repeated)
-        return Step(case, Unmoved.after_end) if by_platform else Refused(Refusal.ended)
-    ended = _ended(case._replace(duplicate_of=of), "duplicate", at)
-    return replace(ended, after=ended.after._replace(end_confirmed=by_platform))
+        return Step(case, Unmoved.repeated) if again else Refused(Refusal.ended)
+    return _ended(case._replace(duplicate_of=of), "duplicate", at)
 
 
 def _worsened(case: Standing, level: int, arrive: Clock | None, repair: Clock | None) -> Step:
@@ -352,12 +349,12 @@ def _overdue(case: Standing, clock: ClockName, at: datetime) -> Step:
 # the platform's side -------------------------------------------------------------------------------------------------
 
 
-def _reached(case: Standing, to: CaseState, at: datetime, rework: int | None) -> Step:
+def _reached(case: Standing, said: Reached, at: datetime) -> Step:
     if case.end_confirmed:
         return Step(case, Unmoved.after_end)
-    case = _known_there(case)
+    case, to = _known_there(case), said.to
     if to in FINAL:
-        return _platform_ends(case, to, at)
+        return _platform_ends(case, said, at)
     newer = case.known_at is None or at > case.known_at
     if not newer and case.known_at is not None and at < case.known_at:
         return Step(case, Unmoved.older)
@@ -378,7 +375,7 @@ def _reached(case: Standing, to: CaseState, at: datetime, rework: int | None) ->
         known = known._replace(ended_at=None, ended_how=None)
     elif not _turns(way) and not _beyond(case.state, to):
         return Step(known, Unmoved.behind)
-    return _moved(known, to, at, way, rework)
+    return _moved(known, to, at, way, said.rework)
 
 
 def _stays_ended(case: Standing, taken: Step) -> Step:
@@ -432,36 +429,43 @@ def _moved(case: Standing, to: CaseState, at: datetime, way: tuple[CaseState, ..
     return Step(after, skipped=way[1:-1], stopped=stopped)
 
 
-def _platform_ends(case: Standing, to: CaseState, at: datetime) -> Step:
-    how: EndedHow = "closed"
-    match to:
-        case S.forced_close:
-            how = "forced_close"
-        case S.cancelled:
-            how = "cancelled"
-        case S.not_accepted:
-            how = "not_accepted"
+def _platform_ends(case: Standing, said: Reached, at: datetime) -> Step:
+    to, how = said.to, _HOW[said.to] if said.duplicate_of is None else "duplicate"
     known = case._replace(known_state=to, known_at=at if case.known_at is None else max(at, case.known_at))
     if case.ended:
         # It agrees that it is over; why, we said first, but for a plain cancellation.
-        kept = how if case.ended_how in ("cancelled", "closed") else case.ended_how
-        return Step(known._replace(state=to, ended_how=kept, end_confirmed=True))
+        if case.ended_how in ("cancelled", "closed"):
+            known = known._replace(ended_how=how, duplicate_of=said.duplicate_of)
+        return Step(known._replace(state=to, end_confirmed=True))
     after, stopped = _running(known, at)
-    after = after._replace(state=to, ended_at=at, ended_how=how, end_confirmed=True)
     if how == "closed" and not case.before_dispatch:
         after = after._replace(arrived_at=after.arrived_at or at, handled_at=after.handled_at or at)
     if case.false_alarm_at is not None:
-        after = after._replace(ended_how="false_alarm")
-    open_still = case.condition_over_at is None and case.false_alarm_at is None
-    need = Need.not_accepted if how == "not_accepted" else Need.closed_while_open
-    # Its end was owed to the verdict: who has still to see whether that holds, has.
-    doubted = case.needs_person if case.needs_person is Need.worse_after_false_alarm else None
+        how = "false_alarm"
+    duplicate_of = said.duplicate_of if how == "duplicate" else None
+    after = after._replace(state=to, ended_at=at, ended_how=how, end_confirmed=True, duplicate_of=duplicate_of)
     way = way_between(case.known_state or S.reported, to)
     return Step(
-        after._replace(needs_person=need if open_still else doubted),
+        after._replace(needs_person=_needed_after(case, how)),
         skipped=way[1:-1] if way is not None else (),
         stopped=stopped,
     )
+
+
+_HOW: dict[CaseState, EndedHow] = {
+    S.closed: "closed",
+    S.forced_close: "forced_close",
+    S.cancelled: "cancelled",
+    S.not_accepted: "not_accepted",
+}
+
+
+def _needed_after(case: Standing, how: EndedHow) -> Need | None:
+    """Why somebody must look at what the platform has ended. A citizen's case that goes on is about the same place."""
+    if case.condition_over_at is None and how not in ("false_alarm", "duplicate"):
+        return Need.not_accepted if how == "not_accepted" else Need.closed_while_open
+    # Its end was owed to the verdict: who has still to see whether that holds, has.
+    return case.needs_person if case.needs_person is Need.worse_after_false_alarm else None
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from simulators.platform.access import Access, RefusedError
@@ -47,6 +47,7 @@ class Act(BaseModel):
     state: CaseState | Literal["supervise"]
     by: str = "值班员"
     note: str = ""
+    duplicate_of: str | None = Field(None, description="With an end: the citizen's case that goes on instead")
 
 
 class _Json(Response):
@@ -136,7 +137,7 @@ def create_app(settings: PlatformSettings | None = None) -> FastAPI:
         try:
             if act.state == "supervise":
                 return _Json(stand_in.desk.supervise(platform_no))
-            return _Json(stand_in.desk.act(platform_no, act.state, act.by, act.note))
+            return _Json(stand_in.desk.act(platform_no, act.state, act.by, act.note, act.duplicate_of))
         except KeyError:
             raise HTTPException(404, f"platform_no: {platform_no!r}: there is no such case") from None
         except NotPossibleError as error:

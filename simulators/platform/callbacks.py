@@ -62,6 +62,7 @@ def body_of(case: Case, step: dict[str, Any], rename: dict[str, str]) -> dict[st
         "rework_count": case.rework,
         "overdue": case.overdue,
         "supervised": case.supervised,
+        **({"duplicate_of": case.duplicate_of} if case.duplicate_of is not None else {}),
     }
     return {rename.get(name, name): value for name, value in fields.items()}
 

@@ -106,6 +106,8 @@ class Case:
     returns: int = 0
     overdue: bool = False
     supervised: bool = False
+    duplicate_of: str | None = None
+    """A citizen's case, by its number: it goes on instead of this one."""
     cleared: bool = False
     """The alarm itself is over."""
 
@@ -116,12 +118,15 @@ class Case:
     def may_become(self) -> tuple[CaseState, ...]:
         return (*WAY.get(self.state, ()), CaseState.forced_close, CaseState.cancelled) if self.open else ()
 
-    def become(self, state: CaseState, at_ms: float, by: str, note: str = "") -> dict[str, Any]:
+    def become(
+        self, state: CaseState, at_ms: float, by: str, note: str = "", duplicate_of: str | None = None
+    ) -> dict[str, Any]:
         """Take one step; returns its line of the history."""
         if state not in self.may_become():
             allowed = "、".join(self.may_become()) or "nothing: it is over"
             raise NotPossibleError(f"{self.platform_no}: {self.state} cannot become {state}; it may become {allowed}")
         self.state = state
+        self.duplicate_of = duplicate_of
         self.rework += state is CaseState.check_not_pass
         self.returns += state is CaseState.returned
         step = {"state": state.value, "label": LABELS[state], "at_ms": at_ms, "by": by, "note": note}
@@ -142,6 +147,7 @@ class Case:
             "returns": self.returns,
             "overdue": self.overdue,
             "supervised": self.supervised,
+            "duplicate_of": self.duplicate_of,
             "cleared": self.cleared,
             "may_become": [state.value for state in self.may_become()],
             "history": self.history,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 from random import Random
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -60,6 +60,8 @@ class Fates(_Strict):
     verified: Share = 0
     not_real: Share = 0
     not_accepted: Share = 0
+    duplicate: Share = 0
+    """A citizen has reported the same: 作废, and the citizen's case goes on instead."""
     returned: Share = 0
     suspended: Share = 0
     rework: Share = 0
@@ -147,6 +149,15 @@ def load_course(name: str) -> Course:
         raise CourseError("\n".join(lines)) from None
 
 
+class Coming(NamedTuple):
+    """The step that comes by itself, after how long; `duplicate_of`: a citizen's case that goes on instead."""
+
+    after_s: float
+    state: CaseState
+    note: str
+    duplicate_of: str | None = None
+
+
 class Fate:
     """What becomes of one case, step by step; the same seed and case meet the same fate."""
 
@@ -154,63 +165,69 @@ class Fate:
         self.course = course
         self._random = Random(f"course {seed} {case.key}")
 
-    def next(self, case: Case) -> tuple[float, CaseState, str] | None:
-        """After how long, what, and with which note; None where nothing comes by itself."""
+    def next(self, case: Case) -> Coming | None:
+        """None where nothing comes by itself."""
         if case.state in FINAL or not self.course.goes_on:
             return None
         takes, fates = self.course.takes, self.course.fates
         if case.cleared and self.course.clear_cancels and case.state in BEFORE_DISPATCH:
-            return self._after(takes.register_s), _S.cancelled, "险情已自行消除"
+            return Coming(self._after(takes.register_s), _S.cancelled, "险情已自行消除")
         match case.state:
             case _S.reported:
-                return self._after(0), _S.pending_verify if self._falls(fates.verified) else _S.pending_register, ""
+                state = _S.pending_verify if self._falls(fates.verified) else _S.pending_register
+                return Coming(self._after(0), state, "")
             case _S.pending_verify:
                 if self._falls(fates.not_real):
-                    return self._after(takes.verify_s), _S.not_accepted, "现场核实：未发现该问题"
-                return self._after(takes.verify_s), _S.pending_register, "现场核实：属实"
+                    return Coming(self._after(takes.verify_s), _S.not_accepted, "现场核实：未发现该问题")
+                return Coming(self._after(takes.verify_s), _S.pending_register, "现场核实：属实")
             case _S.pending_register:
                 if self._falls(fates.not_accepted):
-                    return self._after(takes.register_s), _S.not_accepted, "不属于立案范围"
-                return self._after(takes.register_s), _S.accepted, ""
+                    return Coming(self._after(takes.register_s), _S.not_accepted, "不属于立案范围")
+                if self._falls(fates.duplicate):
+                    other = f"SM{self._random.randrange(10**8):08d}"
+                    return Coming(self._after(takes.register_s), _S.cancelled, f"与市民上报案件{other}重复", other)
+                return Coming(self._after(takes.register_s), _S.accepted, "")
             case _S.accepted:
-                return 0.0, _S.pending_dispatch, ""
+                return Coming(0.0, _S.pending_dispatch, "")
             case _S.pending_dispatch:
-                return self._after(takes.dispatch_s), _S.dispatched, ""
+                return Coming(self._after(takes.dispatch_s), _S.dispatched, "")
             case _S.dispatched:
                 if case.returns == 0 and self._falls(fates.returned):
-                    return self._after(takes.begin_s), _S.returned, "非我单位职责，退回重新派遣"
-                return 0.0, _S.pending_handle, ""
+                    return Coming(self._after(takes.begin_s), _S.returned, "非我单位职责，退回重新派遣")
+                return Coming(0.0, _S.pending_handle, "")
             case _S.pending_handle:
-                return self._after(takes.begin_s), _S.handling, ""
+                return Coming(self._after(takes.begin_s), _S.handling, "")
             case _S.handling:
                 return self._handling(case)
             case _S.suspended:
-                return self._after(takes.suspend_s), _S.handling, "恢复处置"
+                return Coming(self._after(takes.suspend_s), _S.handling, "恢复处置")
             case _S.returned:
-                return self._after(takes.dispatch_s), _S.pending_dispatch, ""
+                return Coming(self._after(takes.dispatch_s), _S.pending_dispatch, "")
             case _S.handle_finish:
-                return 0.0, _S.pending_check, ""
+                return Coming(0.0, _S.pending_check, "")
             case _S.pending_check:
-                return self._after(takes.check_s), _S.checking, ""
+                return Coming(self._after(takes.check_s), _S.checking, "")
             case _S.checking:
                 if case.rework < fates.most_rework and self._falls(fates.rework):
-                    return self._after(takes.check_s), _S.check_not_pass, "核查：未修复到位，返工"
-                return self._after(takes.check_s), _S.check_pass, "核查：已修复"
+                    return Coming(self._after(takes.check_s), _S.check_not_pass, "核查：未修复到位，返工")
+                return Coming(self._after(takes.check_s), _S.check_pass, "核查：已修复")
             case _S.check_not_pass:
-                return 0.0, _S.pending_handle, "返工"
+                return Coming(0.0, _S.pending_handle, "返工")
             case _S.check_pass:
-                return 0.0, _S.pending_close, ""
+                return Coming(0.0, _S.pending_close, "")
             case _:
-                return self._after(takes.close_s), _S.closed, "结案"
+                return Coming(self._after(takes.close_s), _S.closed, "结案")
 
-    def _handling(self, case: Case) -> tuple[float, CaseState, str]:
+    def _handling(self, case: Case) -> Coming:
         takes, fates = self.course.takes, self.course.fates
         was_suspended = any(step["state"] == _S.suspended for step in case.history)
         if not was_suspended and self._falls(fates.suspended):
-            return self._after(takes.handle_s / 2), _S.suspended, "需协调占道手续，挂账"
+            return Coming(self._after(takes.handle_s / 2), _S.suspended, "需协调占道手续，挂账")
         if self._falls(fates.overdue):
-            return self.course.limits.handle_s + self._after(takes.handle_s), _S.handle_finish, "处置完成（超时）"
-        return self._after(takes.handle_s), _S.handle_finish, "处置完成"
+            return Coming(
+                self.course.limits.handle_s + self._after(takes.handle_s), _S.handle_finish, "处置完成（超时）"
+            )
+        return Coming(self._after(takes.handle_s), _S.handle_finish, "处置完成")
 
     def _after(self, seconds: float) -> float:
         spread = self.course.takes.spread

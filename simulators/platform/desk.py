@@ -61,6 +61,7 @@ class _Entry:
     turn: int = field(compare=False, default=0)
     state: CaseState | None = field(compare=False, default=None)
     note: str = field(compare=False, default="")
+    duplicate_of: str | None = field(compare=False, default=None)
     behind: tuple[str, dict[str, Any], Signing] | None = field(compare=False, default=None)
 
 
@@ -114,11 +115,13 @@ class Desk:
                 # Whoever reported it takes it back; once somebody is on the way, it goes on here.
                 self._step(held, CaseState.cancelled, "物联感知", "上报方撤案")
 
-    def act(self, platform_no: str, state: CaseState, by: str, note: str) -> dict[str, Any]:
+    def act(
+        self, platform_no: str, state: CaseState, by: str, note: str, duplicate_of: str | None = None
+    ) -> dict[str, Any]:
         """A step by hand. KeyError: there is no such case; NotPossibleError: that is not on its way."""
         with self._changed:
             held = self._held[platform_no]
-            self._step(held, state, by, note)
+            self._step(held, state, by, note, duplicate_of)
             return held.case.shown()
 
     def supervise(self, platform_no: str) -> dict[str, Any]:
@@ -222,7 +225,8 @@ class Desk:
                     if record["outcome"] in ("overdue", "supervised"):
                         setattr(case, record["outcome"], True)
                     else:
-                        case.become(CaseState(record["outcome"]), record["received_ms"], record["by"], record["note"])
+                        said = record["by"], record["note"], record.get("duplicate_of")
+                        case.become(CaseState(record["outcome"]), record["received_ms"], *said)
             for held in self._held.values():
                 held.clock = None
                 self._plan(held)
@@ -248,7 +252,7 @@ class Desk:
             url, body, signing = entry.behind
             self._postman.post(url, entry.platform_no, body, self.course.callbacks, signing)
         elif entry.what == "step" and entry.turn == held.turn and entry.state is not None:
-            self._step(held, entry.state, _NOBODY, entry.note)
+            self._step(held, entry.state, _NOBODY, entry.note, entry.duplicate_of)
         elif entry.what == "overdue" and entry.turn == held.clock_turn:
             self._flag(held, "overdue", "超时")
             after_s = self.course.limits.supervise_after_s
@@ -257,10 +261,11 @@ class Desk:
             self._flag(held, "supervised", "督办")
 
     # a case goes on --------------------------------------------------------------------------------------------------
-    def _step(self, held: _Held, state: CaseState, by: str, note: str) -> None:
+    def _step(self, held: _Held, state: CaseState, by: str, note: str, duplicate_of: str | None = None) -> None:
         at_ms = now_ms()
-        step = held.case.become(state, at_ms, by, note)
-        self._records.add("case", state.value, at_ms, platform_no=held.case.platform_no, by=by, note=note)
+        step = held.case.become(state, at_ms, by, note, duplicate_of)
+        more = {"duplicate_of": duplicate_of} if duplicate_of is not None else {}
+        self._records.add("case", state.value, at_ms, platform_no=held.case.platform_no, by=by, note=note, **more)
         if state in TOLD:
             self._tell(held, step)
         self._plan(held)
@@ -271,8 +276,8 @@ class Desk:
         case = held.case
         coming = held.fate.next(case)
         if coming is not None:
-            after_s, state, note = coming
-            self._add(_Entry(self._at(after_s), 0, case.platform_no, "step", held.turn, state, note))
+            what = coming.state, coming.note, coming.duplicate_of
+            self._add(_Entry(self._at(coming.after_s), 0, case.platform_no, "step", held.turn, *what))
         limit = _LIMITS.get(case.state)
         if limit != held.clock or case.state is CaseState.pending_handle:
             held.clock = limit

@@ -26,8 +26,13 @@ def serve(settings: PlatformSettings, host: str, port: int, ready: Callable[[str
             timeout_graceful_shutdown=2,
         )
     )
-    # uvicorn ends in order at these and then raises them again: that is to be no failure.
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn ends in order at these, and then raises them again: that is to be no failure. And one that comes before
+    # it listens to them ends it, too.
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ready(f"http://{host}:{listening.getsockname()[1]}")
         server.run(sockets=[listening])

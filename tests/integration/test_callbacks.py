@@ -158,6 +158,28 @@ def test_what_the_platform_ends_while_it_is_open_is_nobodys_any_more(filing: Fil
     assert {filing.of(case)["needs_person"] for case in (ours, theirs, untouched)} == {"closed_while_open"}
 
 
+def test_a_citizens_case_goes_on_instead(filing: Filing, connection: Connection) -> None:
+    """Its end names that; a number that is none, or its own, is no reason for nobody to look at what is open."""
+    sink = filing.platform()
+    duplicate, *plain = (filing.case(n, sink) for n in range(1, 5))
+    call(connection, said("accepted", NOW, event_id=filing.event(duplicate)))
+    call(
+        connection,
+        said("cancelled", NOW + timedelta(seconds=9), event_id=filing.event(duplicate), duplicate_of="12345-0088"),
+    )
+    row = filing.of(duplicate)
+    assert (row["ended_how"], row["duplicate_of"], row["end_confirmed"]) == ("duplicate", "12345-0088", True)
+    assert row["needs_person"] is None
+    assert filing.steps(duplicate)[-1]["detail"]["duplicate_of"] == "12345-0088"
+    assert filing.rows("SELECT human FROM episodes ORDER BY episode_key")[0]["human"] == "unacknowledged"
+    for case, named in zip(plain, ("0", "SJ9", ""), strict=True):
+        body = said(
+            "cancelled", NOW + timedelta(seconds=9), event_id=filing.event(case), platform_no="SJ9", duplicate_of=named
+        )
+        call(connection, body)
+        assert filing.of(case)["needs_person"] == "closed_while_open"
+
+
 def test_the_platform_acknowledges_the_alarm(filing: Filing, connection: Connection) -> None:
     sink = filing.platform()
     case, other = filing.case(1, sink), filing.case(2, sink)

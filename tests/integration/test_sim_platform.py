@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -316,3 +318,14 @@ def exchange(url: httpx.URL, requests: list[bytes]) -> None:
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
             answers.read(length)
+
+
+def test_it_ends_also_if_told_to_before_it_listens_to_that() -> None:
+    code = (
+        "import os, signal\n"
+        "from simulators.platform.app import PlatformSettings\n"
+        "from simulators.platform.serve import serve\n"
+        "serve(PlatformSettings(), '127.0.0.1', 0, lambda url: os.kill(os.getpid(), signal.SIGTERM))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=30, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -102,6 +102,16 @@ def test_what_is_not_there_is_no_case(fates: Fates, end: str) -> None:
     assert case["state"] == end
 
 
+def test_a_citizen_had_reported_the_same(tmp_path: Path) -> None:
+    settings = PlatformSettings(course=Course(takes=_AT_ONCE, fates=Fates(duplicate=1)), record=tmp_path / "kept.jsonl")
+    with running(settings) as client:
+        push(client, event("p1"))
+        [case] = until(over(client), "end")
+    assert (case["state"], case["history"][-1]["note"]) == ("cancelled", f"与市民上报案件{case['duplicate_of']}重复")
+    with running(settings) as client:
+        assert client.get("/cases").json()[0]["duplicate_of"] == case["duplicate_of"]
+
+
 def test_an_alarm_that_is_over_before_anybody_was_sent_makes_its_case_void() -> None:
     slow = Takes(register_s=0.3, spread=0)
     with running(PlatformSettings(course=Course(takes=slow))) as client:
@@ -244,7 +254,7 @@ def test_the_same_seed_leads_cases_to_the_same_ends() -> None:
 
     first = ends()
     assert first == ends()
-    assert {state for state, _, _ in first.values()} == {"closed", "not_accepted"}
+    assert {state for state, _, _ in first.values()} == {"closed", "not_accepted", "cancelled"}
 
 
 def test_every_open_state_leads_somewhere() -> None:

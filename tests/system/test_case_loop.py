@@ -44,8 +44,8 @@ COURSE: dict[str, Any] = {
     },
     "limits": {"register_s": 30, "dispatch_s": 30, "handle_s": 2, "check_s": 30, "supervise_after_s": 0.5},
     "fates": {
-        "verified": 0.4, "not_real": 0.05, "not_accepted": 0.04, "returned": 0.1, "suspended": 0.1, "rework": 0.25,
-        "overdue": 0.1,
+        "verified": 0.4, "not_real": 0.05, "not_accepted": 0.04, "duplicate": 0.08, "returned": 0.1, "suspended": 0.1,
+        "rework": 0.25, "overdue": 0.1,
     },
     "callbacks": {
         "lost": 0.1, "repeated": 0.1, "late": 0.1, "late_s": 1.5, "bad_signature": 0.03, "expired": 0.03,
@@ -314,14 +314,14 @@ def settle(city: City, platform: Platform, patience_s: float) -> None:
 def agree(city: City, platform: Platform, alarms: int) -> None:
     ours = city.rows(
         "SELECT c.alarm_key || '-' || c.episode, c.state, c.ended_how, c.end_confirmed, c.platform_no, c.rework,"
-        " c.needs_person FROM cases c ORDER BY case_key"
+        " c.needs_person, c.duplicate_of FROM cases c ORDER BY case_key"
     )
     theirs = {case["event"]: case for case in all_cases(platform)}
     assert len(ours) == alarms, "one case an alarm"
     assert len({row[0] for row in ours}) == alarms
     assert set(theirs) == {row[0] for row in ours}
     assert len({case["platform_no"] for case in theirs.values()}) == alarms
-    for event, state, how, confirmed, number, rework, needs in ours:
+    for event, state, how, confirmed, number, rework, needs, duplicate_of in ours:
         there = theirs[event]
         assert there["state"] in FINAL, there
         assert state in FINAL, (event, state)
@@ -330,9 +330,11 @@ def agree(city: City, platform: Platform, alarms: int) -> None:
         assert number == there["platform_no"]
         assert rework <= there["rework"], "a rework that there was not"
         assert needs is None, (event, needs)
+        assert duplicate_of == there["duplicate_of"], (event, how, there)
     ends = Counter(row[1] for row in ours)
     assert {"closed", "cancelled", "not_accepted"} <= set(ends), f"the course had too little variety: {ends}"
     assert sum(row[5] for row in ours) > 0, "no case was reworked"
+    assert any(row[7] for row in ours), "no citizen had reported the same"
     assert platform.violations() == []
     assert platform.records("lost"), "no event was lost there"
     steps = "SELECT count(*) FROM case_steps GROUP BY case_key, step_no HAVING count(*) > 1"

@@ -314,6 +314,23 @@ def test_a_person_must_look_where_the_platform_ends_what_is_still_open(end: Case
     assert over.needs_person is None
 
 
+@pytest.mark.parametrize("end", [S.not_accepted, S.cancelled, S.closed])
+def test_what_the_platform_ends_for_a_citizens_case_needs_nobody(end: CaseState) -> None:
+    reached = Reached(end, duplicate_of="C-7")
+    ended = taken(said(S.pending_register), reached, at(9))
+    assert (ended.state, ended.ended_how, ended.duplicate_of) == (end, "duplicate", "C-7")
+    assert (ended.end_confirmed, ended.needs_person) == (True, None)
+    agreed = along((Cancelled(), 8), (reached, 9), case=said(S.accepted))
+    assert (agreed.ended_how, agreed.duplicate_of, agreed.end_confirmed) == ("duplicate", "C-7", True)
+    linked_first = along((Duplicate("C-1"), 8), (reached, 9), case=said(S.accepted))
+    assert (linked_first.ended_how, linked_first.duplicate_of) == ("duplicate", "C-1"), "ours was said first"
+    for event, how in ((FalseAlarm(), "false_alarm"), (Merged(99), "merged")):
+        kept = along((event, 8), (reached, 9), case=said(S.accepted))
+        assert (kept.ended_how, kept.duplicate_of, kept.end_confirmed) == (how, None, True)
+    judged = along((FalseAlarm(), 8), (reached, 9), case=said(S.dispatched))
+    assert (judged.ended_how, judged.duplicate_of) == ("false_alarm", None)
+
+
 def test_what_no_platform_has_is_checked_by_its_own_sensor() -> None:
     repaired_first = along((Arrived(), 5), (Handled(), 30))
     assert repaired_first.state is S.handle_finish

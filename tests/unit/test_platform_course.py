@@ -43,7 +43,14 @@ def test_an_unknown_course_names_those_there_are() -> None:
 
 @given(
     st.builds(
-        Fates, verified=SHARES, not_real=SHARES, not_accepted=SHARES, returned=SHARES, suspended=SHARES, rework=SHARES
+        Fates,
+        verified=SHARES,
+        not_real=SHARES,
+        not_accepted=SHARES,
+        duplicate=SHARES,
+        returned=SHARES,
+        suspended=SHARES,
+        rework=SHARES,
     ),
     st.integers(0, 1000),
     st.integers(0, 20),
@@ -56,8 +63,7 @@ def test_every_fate_keeps_to_the_way_and_comes_to_an_end(fates: Fates, seed: int
         coming = fate.next(case)
         if coming is None:
             break
-        after_s, state, note = coming
-        assert after_s >= 0
-        assert state in WAY[case.state] or state is CaseState.cancelled
-        case.become(state, step, "平台", note)
+        assert coming.after_s >= 0
+        assert coming.state in WAY[case.state] or coming.state is CaseState.cancelled
+        case.become(coming.state, step, "平台", coming.note, coming.duplicate_of)
     assert not case.open

@@ -21,7 +21,9 @@ from alerts.channels.answers import at
 from alerts.channels.platform.strict import Strict
 from alerts.channels.platform.verifiers import Verifier
 
-Said = Literal["push_id", "event_id", "platform_no", "status", "at", "operator", "note", "supervised", "rework"]
+Said = Literal[
+    "push_id", "event_id", "platform_no", "status", "at", "operator", "note", "supervised", "rework", "duplicate_of"
+]
 """What may be read from a callback, or from a line of a platform's list."""
 
 IDS: tuple[Said, ...] = ("push_id", "event_id", "platform_no")
@@ -76,10 +78,13 @@ class Heard:
     note: str
     supervised: bool | None
     rework: int | None
+    duplicate_of: str | None = None
 
     def digest(self) -> bytes:
         """The same again has the same; without a time nobody can tell the same again from the next of its kind."""
         whole = [self.status, str(self.at), self.operator, self.note, self.supervised, self.rework]
+        if self.duplicate_of is not None:
+            whole.append(self.duplicate_of)
         return hashlib.sha256(orjson.dumps(whole)).digest()[:16]
 
 
@@ -117,6 +122,7 @@ class Reading(Strict):
             (self._text(body, "note") or "")[:_LONGEST],
             self._truth(body, "supervised"),
             self._number(body, "rework"),
+            self._other_case(body),
         )
 
     def named(self, body: Mapping[str, Any]) -> dict[str, str | None]:
@@ -186,6 +192,11 @@ class Reading(Strict):
             if read is not None:
                 return _known(read if read.tzinfo is not None else read.replace(tzinfo=zone))
         raise CallbackError(f"{path} = {_shown(found)}: a time like {datetime.now(zone).strftime(form)} is needed")
+
+    def _other_case(self, body: Mapping[str, Any]) -> str | None:
+        """The citizen's case that goes on instead. 0, and its own number, name none: nobody would look at its end."""
+        named = self._id(body, "duplicate_of")
+        return None if named in ("0", self._id(body, "platform_no")) else named
 
     def _truth(self, body: Mapping[str, Any], name: Said) -> bool | None:
         first = self._first(body, name)
