@@ -9,9 +9,9 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from alerts.cases.events import Noted, Received
+from alerts.cases.events import Received
 from alerts.cases.record import Happened, apply_all
-from alerts.cases.states import NEED_LABELS, Need
+from alerts.cases.states import NEED_LABELS
 from alerts.rulebook.book import rules_in_force
 from alerts.rules import EscalationRule
 from underfoot.alarms import Severity
@@ -23,7 +23,7 @@ ACTOR = "dispatch"
 WHY_LABELS: dict[str, str] = {
     "no_receipt": "推送无回执，请电话联系平台",
     "no_callback": "已送达，平台一直没有反馈",
-} | {need.value: label for need, label in NEED_LABELS.items() if need is not Need.no_receipt}
+} | {need.value: label for need, label in NEED_LABELS.items()}
 """Why a case is in the list of what waits."""
 
 
@@ -33,11 +33,10 @@ def received(connection: Connection, receipts: Sequence[tuple[int, str | None]])
     if not receipts:
         return
     params = {"delivery_keys": [key for key, _ in receipts], "numbers": [number for _, number in receipts]}
-    happened: list[Happened] = []
-    for case_key, sink_key, platform_no, at, needs in connection.execute(statement("receipts.received"), params):
-        happened.append(Happened(case_key, Received(sink_key, platform_no), at))
-        if needs == Need.no_receipt:
-            happened.append(Happened(case_key, Noted(settles=True), at))
+    happened = [
+        Happened(case_key, Received(sink_key, platform_no), at)
+        for case_key, sink_key, platform_no, at in connection.execute(statement("receipts.received"), params)
+    ]
     apply_all(connection, happened, actor=ACTOR, cause="receipt")
 
 

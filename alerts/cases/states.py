@@ -85,7 +85,6 @@ class Need(StrEnum):
     verify = "verify"
     not_accepted = "not_accepted"
     closed_while_open = "closed_while_open"
-    no_receipt = "no_receipt"
     not_on_platform = "not_on_platform"
     goes_on_there = "goes_on_there"
     worse_after_false_alarm = "worse_after_false_alarm"
@@ -104,7 +103,6 @@ NEED_LABELS: dict[Need, str] = {
     Need.verify: "待人工核实后上报",
     Need.not_accepted: "平台不予受理，告警仍未解除",
     Need.closed_while_open: "案件已结束，告警仍未解除",
-    Need.no_receipt: "平台没有回执，请电话联系",
     Need.not_on_platform: "平台上没有该案件",
     Need.goes_on_there: "我方已结束，平台仍在办理",
     Need.worse_after_false_alarm: "认定误报后级别升高",

@@ -30,7 +30,7 @@ def test_a_receipt_says_whose_it_is_and_its_number(filing: Filing) -> None:
     with Receiver() as receiver:
         sink = filing.platform(url=receiver.url)
         crew = filing.sink("crew", receiver.url, channel="webhook", audience="crew")
-        case = filing.case(1, sink, needs_person="no_receipt")
+        case = filing.case(1, sink)
         alarm = filing.of(case)["alarm_key"]
         filing.owe(crew, alarm)
         filing.owe(sink, alarm, 2, "change")
@@ -38,7 +38,7 @@ def test_a_receipt_says_whose_it_is_and_its_number(filing: Filing) -> None:
             eventually(lambda: set(filing.states().values()) == {"delivered"})
     assert reported(filing, case) == [(sink, "A1")]
     after = filing.of(case)
-    assert (after["sink_key"], after["platform_no"], after["needs_person"]) == (sink, "A1", None)
+    assert (after["sink_key"], after["platform_no"]) == (sink, "A1")
     steps = [(step["event"], step["cause"], step["actor"]) for step in filing.steps(case)]
     assert ("received", "receipt", "dispatch") in steps
     assert len([step for step in steps if step[0] == "received"]) == 1

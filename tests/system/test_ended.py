@@ -28,6 +28,7 @@ def test_each_process_ends_when_it_is_asked_to(city: City) -> None:
             assert city.value("SELECT count(*) FROM outbox WHERE lease_until > now()") == 0
             held = "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'"
             assert city.value(f"{held} AND granted AND datname = current_database()") == 0
+            platform.behave()
             city.start_ingest()
             city.start("alerts")
         city.caught_up()

@@ -19,7 +19,8 @@ def stranger() -> Iterator[Installation]:
 
 
 def test_help_is_one_word_away(stranger: Installation) -> None:
-    assert all(f"│ {command} " in stranger.run("--help").stdout for command in ("up", "demo", "simulate", "platform"))
+    said = stranger.run("--help").stdout
+    assert all(f"│ {command} " in said for command in ("up", "demo", "simulate", "platform"))
     page = stranger.run("shards", "--help").stdout
     assert "Usage: underfoot shards" in page
     assert "│ split " in page

@@ -407,10 +407,10 @@ def test_a_worse_alarm_has_the_sooner_clock_and_the_higher_level() -> None:
 
 
 def test_what_a_person_must_look_at_stays_until_it_is_settled() -> None:
-    case = taken(said(S.dispatched), Needs(Need.no_receipt), at(5))
-    assert case.needs_person is Need.no_receipt
-    assert taken(case, ConditionOver(), at(6)).needs_person is Need.no_receipt
-    assert taken(case, Noted(), at(7)).needs_person is Need.no_receipt
+    case = taken(said(S.dispatched), Needs(Need.not_on_platform), at(5))
+    assert case.needs_person is Need.not_on_platform
+    assert taken(case, ConditionOver(), at(6)).needs_person is Need.not_on_platform
+    assert taken(case, Noted(), at(7)).needs_person is Need.not_on_platform
     assert taken(case, Noted(settles=True), at(7)).needs_person is None
 
 

@@ -38,7 +38,7 @@ CREATE TABLE cases (
     supervised boolean NOT NULL DEFAULT false,              -- 督办
     suspended_since timestamptz,                            -- 挂账
     suspended_s double precision NOT NULL DEFAULT 0,
-    needs_person text,                                      -- why a named person must look (NEEDS of alerts.cases.lifecycle)
+    needs_person text,                                      -- why a named person must look (Need of alerts.cases.states)
     -- the clocks: null where the 立案条件 sets no limit
     arrive_kind text CHECK (arrive_kind IN ('urgent_hour', 'work_hour', 'work_day', 'natural_day')),
     arrive_amount double precision,

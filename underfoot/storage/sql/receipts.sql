@@ -2,7 +2,7 @@
 -- purpose: what platforms have taken of cases by these receipts; returned are the cases that are theirs, or numbered, only since now
 WITH taken AS (
     SELECT DISTINCT ON (c.case_key, o.sink_key)
-        c.case_key, o.sink_key, r.platform_no, o.settled_at AS at, c.sink_key AS case_sink, c.platform_no AS case_no, c.needs_person
+        c.case_key, o.sink_key, r.platform_no, o.settled_at AS at, c.sink_key AS case_sink, c.platform_no AS case_no
     FROM unnest(%(delivery_keys)s::bigint[], %(numbers)s::text[]) AS r (delivery_key, platform_no)
     JOIN outbox o USING (delivery_key)
     JOIN sinks s ON s.sink_key = o.sink_key AND s.audience = 'platform'
@@ -18,10 +18,9 @@ kept AS (
     ON CONFLICT (case_key, sink_key) DO UPDATE SET
         platform_no = coalesce(excluded.platform_no, known.platform_no), told_at = greatest(known.told_at, excluded.told_at)
 )
-SELECT case_key, sink_key, coalesce(platform_no, case_no) AS platform_no, at, needs_person
+SELECT case_key, sink_key, coalesce(platform_no, case_no) AS platform_no, at
 FROM taken
 WHERE case_sink IS NULL OR (case_sink = sink_key AND platform_no IS DISTINCT FROM case_no AND platform_no IS NOT NULL)
-    OR needs_person = 'no_receipt'
 ORDER BY case_key;
 
 -- name: waiting
