@@ -120,7 +120,7 @@ class Cluster:
             node.start()
         self.whole()
 
-    def whole(self, seconds: float = 60) -> None:
+    def whole(self, seconds: float = 150) -> None:
         """Wait until every node is in step."""
         until(lambda: all(node.healthy() for node in self.nodes), "cluster whose nodes are all in step", seconds)
 
