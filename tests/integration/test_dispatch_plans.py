@@ -70,3 +70,15 @@ def test_a_backlog_costs_nothing(owing: Owing, name: str, values: dict[str, Any]
     assert kinds, plan
     assert "Seq Scan" not in kinds, plan
     assert rows <= at_most, plan
+
+
+def test_nor_does_what_was_delivered_before_it(owing: Owing) -> None:
+    """Where a large share is owed, whatever is owed is easily found by reading all: but for what lies before it."""
+    owing.execute("DELETE FROM outbox WHERE state = 'owed'")
+    owing.execute("VACUUM FULL outbox")
+    owing.execute(
+        "INSERT INTO outbox (idempotency_key, sink_key, alarm_key, episode, transition_no, notice, severity, snapshot)"
+        " SELECT alarm_key || '-' || n, 2, alarm_key, 1, n, 'change', 1, '{}' FROM alarms, generate_series(2, 4) n"
+    )
+    owing.execute("ANALYZE outbox")
+    test_a_backlog_costs_nothing(owing, "outbox.sinks_at_work", {}, 60)

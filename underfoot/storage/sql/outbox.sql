@@ -11,12 +11,13 @@ SELECT
     array_remove(ARRAY[s.maintenance_unit, s.owner_unit], NULL) AS units, s.quiet
 FROM sinks s
 CROSS JOIN LATERAL (
-    -- LIMIT 1 and not EXISTS: the planner would answer that by reading everything that is due for anybody.
+    -- LIMIT 1 and not EXISTS: the planner would answer that by reading everything that is due for anybody. And in an
+    -- index's order: where much is owed, it would look for the first that is by reading all that was ever delivered.
     SELECT (
         SELECT true FROM outbox o
         WHERE o.sink_key = s.sink_key AND o.state = 'owed' AND o.next_attempt_at <= now()
             AND (o.lease_until IS NULL OR o.lease_until <= now())
-        LIMIT 1
+        ORDER BY o.severity DESC, o.next_attempt_at, o.delivery_key LIMIT 1
     ) IS NOT NULL AS found
     OFFSET 0
 ) AS due

@@ -1,0 +1,48 @@
+"""What every raise asks reads no other alarm, whatever the day on which its plan was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from underfoot.storage.statements import statement
+
+QUIET, STORM = 3_000, 2_000
+
+
+def fetched(node: dict[str, Any], tables: set[str]) -> float:
+    """Rows that a plan fetched from these tables, those it then threw away included."""
+    rows = 0.0
+    if node.get("Relation Name") in tables:
+        rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return rows + sum(fetched(child, tables) for child in node.get("Plans", []))
+
+
+def test_what_is_open_of_a_subject_is_found_by_its_key(database: str) -> None:
+    """Made when next to nothing was open, a plan that begins there would read all that the storm has opened."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO alarms (subject_kind, subject_key, rule_id, episode)"
+            " SELECT 'device', n, 'cover.open', 1 FROM generate_series(1, %s) n",
+            [QUIET + STORM],
+        )
+        raised = (
+            "INSERT INTO episodes (alarm_key, episode, rule_version, title, condition, severity, worst_severity,"
+            " raised_at, raised_received_at, cleared_at, proof)"
+            " SELECT alarm_key, 1, 1, '井盖打开', 'active', 4, 4, now(), now(), CASE WHEN %s THEN now() END, '{}'"
+            " FROM alarms WHERE subject_key BETWEEN %s AND %s"
+        )
+        connection.execute(raised, [True, 1, QUIET])
+        connection.execute("ANALYZE")
+        connection.execute(raised, [False, QUIET + 1, QUIET + STORM])
+        asked = [{"subject_kind": "device", "subject_key": key, "rule_id": "cover.open"} for key in (7, QUIET + 7)]
+        params = {"subjects": Jsonb(asked)}
+        found = connection.execute(statement("alarms.open_episodes_of"), params).fetchall()
+        answer = connection.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + statement("alarms.open_episodes_of"), params
+        ).fetchone()
+    assert len(found) == 1
+    assert answer is not None
+    assert fetched(answer[0][0]["Plan"], {"alarms", "episodes"}) <= 4, answer[0]
