@@ -71,7 +71,7 @@ def figures() -> list[Figure]:
 _LONG_AGO = """
 UPDATE outbox SET state = 'delivered', settled_at = now();
 UPDATE episodes SET condition = 'normal', cleared_at = raised_at, cleared_received_at = raised_received_at,
-    clear_reason = 'limit_left', human = 'acknowledged', acknowledged_by = 'bench', acknowledged_at = now(),
+    clear_reason = 'below_limit', human = 'acknowledged', acknowledged_by = 'bench', acknowledged_at = now(),
     committed_at = committed_at - interval '1 day';
 UPDATE cases SET state = 'closed', ended_at = opened_at, ended_how = 'closed', end_confirmed = true;
 """

@@ -126,7 +126,8 @@ _NOTICES = "SELECT notice, count(*) FROM outbox JOIN sinks USING (sink_key) WHER
 
 
 def everything_owed_is_delivered(city: City, platform: Platform, seconds: float = 90) -> int:
-    """How many that are, by the record of the alarms; corrections, and what becomes of a case, come beside them. Devices that have stopped fall silent meanwhile, so alarms go on: both sides are asked until they agree."""
+    """How many that are, by the record of the alarms; corrections, and what becomes of a case, come beside them.
+    Devices that have stopped fall silent meanwhile, so alarms go on: both sides are asked until they agree."""
     deadline = time.monotonic() + seconds
     while True:
         try:
