@@ -88,8 +88,9 @@ class Locked:
     def _take(self, name: str, open_episodes: str, params: dict[str, Any]) -> None:
         execute = self.connection.execute
         suppressed = []
-        # Both before either is asked for: within a pipeline that is one way there and back.
-        locked, opened = execute(statement(name), params), execute(statement(open_episodes), params)
+        # Both before either is asked for: within a pipeline that is one way there and back. The second is planned anew
+        # each time: how much is open is what a storm changes, and a plan that was kept would not know.
+        locked, opened = execute(statement(name), params), execute(statement(open_episodes), params, prepare=False)
         for alarm_key, kind, key, rule_id, episode, transition_no, by in locked.fetchall():
             alarm = Alarm(alarm_key, (kind, key, rule_id), episode, transition_no)
             self._alarms[alarm_key] = self._by_subject[alarm.subject] = alarm

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from alerts.record.locked import Locked
 from underfoot.storage.statements import statement
 
 QUIET, STORM = 3_000, 2_000
@@ -46,3 +47,13 @@ def test_what_is_open_of_a_subject_is_found_by_its_key(database: str) -> None:
     assert len(found) == 1
     assert answer is not None
     assert fetched(answer[0][0]["Plan"], {"alarms", "episodes"}) <= 4, answer[0]
+
+
+def test_its_plan_is_kept_by_nobody(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        for key in range(1, 20):
+            Locked(connection).lock_subjects([("device", key, "cover.open")])
+            Locked(connection).lock_keys([key])
+        kept = [row[0] for row in connection.execute("SELECT statement FROM pg_prepared_statements").fetchall()]
+    assert any("INSERT INTO alarms" in one for one in kept), "here statements are kept"
+    assert not [one for one in kept if "episodes" in one]

@@ -41,19 +41,18 @@ FROM episodes WHERE alarm_key = ANY(%(alarm_keys)s) AND cleared_at IS NULL;
 
 -- name: open_episodes_of
 -- purpose: the open episodes of these subjects and rules, whose alarms are locked
--- Each looked for by its key, whether it is open being asked last (LIMIT): a plan of a quiet day, which begins at the few
--- that are open, would read all that a storm has opened since, at every commit. What is open is an alarm's newest.
+-- Each looked for by itself (LIMIT): a plan that begins at what is open, of which the statistics of a quiet day say that it
+-- is next to nothing, would read all that a storm has opened since, at every commit.
 SELECT e.alarm_key, e.episode, e.severity, e.worst_severity, e.human, e.acknowledged_by, e.acknowledged_at, e.raised_at,
     e.raised_received_at, e.rule_version, e.title, e.condition, e.withheld, e.cleared_at, e.cleared_received_at, e.clear_reason
 FROM jsonb_to_recordset(%(subjects)s) AS s (subject_kind text, subject_key bigint, rule_id text)
 CROSS JOIN LATERAL (
-    SELECT al.alarm_key, al.episode FROM alarms al
+    SELECT al.alarm_key FROM alarms al
     WHERE al.subject_kind = s.subject_kind AND al.subject_key = s.subject_key AND al.rule_id = s.rule_id LIMIT 1
 ) AS al
 CROSS JOIN LATERAL (
-    SELECT * FROM episodes e WHERE e.alarm_key = al.alarm_key AND e.episode = al.episode LIMIT 1
-) AS e
-WHERE e.cleared_at IS NULL;
+    SELECT * FROM episodes e WHERE e.alarm_key = al.alarm_key AND e.cleared_at IS NULL LIMIT 1
+) AS e;
 
 -- name: episodes_of
 -- purpose: certain episodes of locked alarms
