@@ -345,17 +345,17 @@ def agree(city: City, platform: Platform, alarms: int) -> None:
 
 def the_crews_were_told(city: City, platform: Platform, alarms: int, kills: int) -> None:
     """Of an alarm's beginning and end, unless it cleared by itself before; the unit whose cover it is, and no other;
-    again only around a kill."""
+    again only around a kill. Whoever may have been told, as a kill came before the answer, is told the end."""
     rows = city.rows(
-        "SELECT o.alarm_key, o.notice, o.state, s.name, a.maintenance_unit FROM outbox o JOIN sinks s USING (sink_key)"
+        "SELECT o.alarm_key, o.notice, o.state = 'delivered', o.maybe_told, s.name, a.maintenance_unit"
+        " FROM outbox o JOIN sinks s USING (sink_key)"
         " JOIN alarms al USING (alarm_key) JOIN assets a USING (asset_key) WHERE s.audience = 'crew'"
     )
     assert all(UNITS[sink] == unit for *_, sink, unit in rows)
-    begun, over = (
-        {key for key, notice, state, *_ in rows if (notice, state) == (what, "delivered")}
-        for what in ("raise", "clear")
-    )
-    assert begun == over
+    begun = {key for key, notice, told, *_ in rows if notice == "raise" and told}
+    perhaps = {key for key, notice, _, maybe_told, *_ in rows if notice == "raise" and maybe_told}
+    over = {key for key, notice, told, *_ in rows if notice == "clear" and told}
+    assert begun <= over <= begun | perhaps
     assert len(begun) > 0.8 * alarms
     texts = Counter(
         record["content"] for record in platform.records("accepted", "robot") if record["content"].startswith("【红】")
