@@ -24,6 +24,7 @@ from api.roles import Role
 from underfoot.audit.log import note_settings
 from underfoot.city_time import CITY_ZONE
 from underfoot.clock import CLOCK
+from underfoot.collector import spare_the_collector
 from underfoot.settings import Settings, load
 from underfoot.storage.connect import connect
 from underfoot.terminal import actor, connect_migrated
@@ -51,7 +52,7 @@ def api(
     """Serve the HTTP API until told to stop (SIGTERM, Ctrl-C); calls under way are answered first."""
     # Here and not above: `underfoot keys` needs no router, and importing them (pandas) takes longer than its work.
     from api.app import create_app
-    from api.serving import http_server, spare_the_collector
+    from api.serving import http_server
 
     settings = load(api_host=host, api_port=port)
     logging.getLogger("underfoot").setLevel(settings.log_level)

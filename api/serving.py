@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import uvicorn
@@ -25,11 +24,3 @@ def http_server(app: FastAPI, host: str, port: int, proxies: str = "127.0.0.1") 
             timeout_keep_alive=30,
         )
     )
-
-
-def spare_the_collector() -> None:
-    """What is loaded by now stays, and what an answer takes dies by reference counting: looking for cycles in it all
-    took a sixth of the time (measured), so it is set apart and the collector comes less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

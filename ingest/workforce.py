@@ -6,7 +6,6 @@ takes those that are free or kept by nobody who lives, and lets the surplus go w
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -23,6 +22,7 @@ from ingest.receive import receive
 from ingest.share import share
 from ingest.tenure import Applicant, Stale, TenureLostError, hold
 from ingest.worker import Worker
+from underfoot.collector import spare_the_collector
 from underfoot.settings import Settings
 from underfoot.storage.connect import Connection
 from underfoot.storage.statements import statement
@@ -142,7 +142,7 @@ class Post:
                 return
             with self._lock:
                 self._plan, self._planned_at = tenure.plan, time.monotonic()
-            _spare_the_collector()
+            spare_the_collector()
             Worker(self._settings, tenure).run(over)
             if self._leaving.is_set():
                 params = {"shard": self.shard, "epoch": tenure.epoch}
@@ -225,12 +225,3 @@ class Workforce:
             post.break_off()
             post.join(1.0)
         self._lease.close()
-
-
-def _spare_the_collector() -> None:
-    """The registry lives as long as the tenure and a batch dies by reference counting: looking for cycles in them took
-    a quarter of the time (measured), so what is loaded is set apart and the collector comes less often."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)

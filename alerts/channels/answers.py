@@ -85,8 +85,6 @@ class Codes:
 
 def at(body: Any, path: str) -> Any:
     """What stands there in a JSON value: names and positions with dots between; None if nothing does."""
-    if "." not in path and isinstance(body, dict):
-        return body.get(path)
     for part in path.split("."):
         if isinstance(body, dict):
             body = body.get(part)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 from psycopg.types.json import Jsonb
 
 from alerts.record.locked import Locked
+from tests.integration.plans import fetched
 from underfoot.storage.statements import statement
 
 QUIET, STORM = 3_000, 2_000
-
-
-def fetched(node: dict[str, Any], tables: set[str]) -> float:
-    """Rows that a plan fetched from these tables, those it then threw away included."""
-    rows = 0.0
-    if node.get("Relation Name") in tables:
-        rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-    return rows + sum(fetched(child, tables) for child in node.get("Plans", []))
 
 
 def test_what_is_open_of_a_subject_is_found_by_its_key(database: str) -> None:
@@ -46,7 +37,8 @@ def test_what_is_open_of_a_subject_is_found_by_its_key(database: str) -> None:
         ).fetchone()
     assert len(found) == 1
     assert answer is not None
-    assert fetched(answer[0][0]["Plan"], {"alarms", "episodes"}) <= 4, answer[0]
+    rows, _ = fetched(answer[0][0]["Plan"], {"alarms", "episodes"})
+    assert rows <= 4, answer[0]
 
 
 def test_its_plan_is_kept_by_nobody(database: str) -> None:

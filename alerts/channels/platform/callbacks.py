@@ -133,11 +133,7 @@ class Reading(Strict):
         return self.fields.get(name, ())
 
     def _first(self, body: Mapping[str, Any], name: Said) -> tuple[str, Any] | None:
-        for path in self.fields.get(name, ()):
-            found = at(body, path)
-            if found is not None and found != "":
-                return path, found
-        return None
+        return next(self._all(body, name), None)
 
     def _all(self, body: Mapping[str, Any], name: Said) -> Iterator[tuple[str, Any]]:
         return ((path, found) for path in self.names(name) if (found := at(body, path)) not in (None, ""))

@@ -9,11 +9,13 @@ CREATE TABLE case_reported (
     told_at timestamptz NOT NULL,                           -- the newest receipt
     heard_at timestamptz,                                   -- when it last said anything of the case; null: never
     resent int NOT NULL DEFAULT 0,                          -- how often it was sent again since, because the platform had it not
+    -- Changes once, where heard_at does with everything that the platform says: an index on that would be written each time.
+    unheard boolean NOT NULL GENERATED ALWAYS AS (heard_at IS NULL) STORED,
     PRIMARY KEY (case_key, sink_key)
-);
+) WITH (fillfactor = 70);
 -- Not unique: a platform may merge two cases under one number.
 CREATE INDEX case_reported_no ON case_reported (sink_key, platform_no) WHERE platform_no IS NOT NULL;
-CREATE INDEX case_reported_unheard ON case_reported (sink_key, reported_at) WHERE heard_at IS NULL;
+CREATE INDEX case_reported_unheard ON case_reported (sink_key, reported_at) WHERE unheard;
 
 -- Which cases were due in a day or a month.
 CREATE INDEX cases_due ON cases (repair_by) WHERE repair_by IS NOT NULL;
