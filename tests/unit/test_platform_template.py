@@ -19,7 +19,7 @@ from alerts.channels.line import Answer
 from alerts.channels.platform.city import PlatformConfig
 from alerts.channels.platform.fields import FIELDS, PICTURE_FIELDS
 from alerts.channels.platform.request import Request, request
-from alerts.channels.platform.shipped import texts
+from alerts.channels.platform.shipped import SHIPPED
 from alerts.channels.platform.signers.draft import Attempt, SignerSettings
 from tests.integration.owing import snapshot
 from underfoot.plain_yaml import read_yaml
@@ -244,7 +244,7 @@ def test_paths_in_answers(path: str, found: Any) -> None:
 
 
 def test_every_shipped_configuration_is_sound_and_says_all_that_a_case_needs() -> None:
-    assert set(texts()) == {"generic", "shengpingtai", "yunguanfu"}
+    assert set(SHIPPED.texts) == {"generic", "shengpingtai", "yunguanfu"}
     body = json.loads(made(city(based_on="yunguanfu"), pictures=[NEAR, AFTER]).body)
     assert body["eventId"] == "12-3"
     assert (body["mainTypeCode"], body["subTypeCode"], body["subTypeName"]) == ("01", "0103", "雨水井盖")

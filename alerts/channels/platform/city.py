@@ -20,14 +20,13 @@ from alerts.channels.platform.coordinates import System
 from alerts.channels.platform.envelope import Envelope
 from alerts.channels.platform.fields import STANDS_FOR
 from alerts.channels.platform.query import Query
-from alerts.channels.platform.shipped import shipped
+from alerts.channels.platform.shipped import SHIPPED
 from alerts.channels.platform.signers import Signer
 from alerts.channels.platform.signers.fixed import NoSigner
 from alerts.channels.platform.strict import Strict
 from alerts.channels.platform.template import Part, Written, compiled
+from alerts.channels.shipped import GENERIC
 from alerts.record.snapshot import Notice
-
-GENERIC = "generic"
 
 _SECTIONS = ("callbacks", "query", "indicators")
 """Of these, what a configuration does not say itself stands in the one that it is based on, setting by setting."""
@@ -145,12 +144,10 @@ class PlatformConfig(ChannelConfig):
             raise ValueError(
                 f"there is no setting {', '.join(map(repr, unknown))}; there are {', '.join(cls.model_fields)}"
             )
-        base = given.get("based_on", GENERIC)
-        if base not in shipped():
-            raise ValueError(f"based_on = {base!r}: that does not ship; there are {', '.join(shipped())}")
-        whole = {**shipped()[base], **given}
+        base = SHIPPED.base_of(given)
+        whole = {**base, **given}
         for name in _SECTIONS:
-            below, own = shipped()[base].get(name), given.get(name)
+            below, own = base.get(name), given.get(name)
             if isinstance(below, Mapping) and isinstance(own, Mapping):
                 whole[name] = {**below, **own}
         heard, query = whole.get("callbacks"), whole.get("query")

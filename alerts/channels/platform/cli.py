@@ -19,7 +19,7 @@ from alerts.channels.platform import judged
 from alerts.channels.platform.fields import FIELDS, INDICATOR_FIELDS, PICTURE_FIELDS
 from alerts.channels.platform.query import QueryError
 from alerts.channels.platform.request import request
-from alerts.channels.platform.shipped import shipped, texts
+from alerts.channels.platform.shipped import SHIPPED
 from alerts.channels.platform.trial import Shown, TrialError, configuration, delivery_of, meaning, shown
 from underfoot.settings import load
 from underfoot.terminal import actor, connect_migrated
@@ -36,7 +36,7 @@ _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 @platform.command("configs")
 def configs(as_json: _Json = False) -> None:
     """List the configurations that ship: a city's own is based on one of them."""
-    rows = [{"name": name, "about": str(config.get("about", ""))} for name, config in shipped().items()]
+    rows = [{"name": name, "about": str(config.get("about", ""))} for name, config in SHIPPED.configs.items()]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -49,9 +49,9 @@ def configs(as_json: _Json = False) -> None:
 @platform.command("show")
 def show(name: Annotated[str, typer.Argument(help="Its name in `underfoot platform configs`.")]) -> None:
     """Print a shipped configuration, as the beginning of one's own."""
-    if name not in texts():
-        raise typer.BadParameter(f"{name!r} does not ship; there are {', '.join(texts())}")
-    typer.echo(texts()[name], nl=False)
+    if name not in SHIPPED.texts:
+        raise typer.BadParameter(f"{name!r} does not ship; there are {', '.join(SHIPPED.texts)}")
+    typer.echo(SHIPPED.texts[name], nl=False)
 
 
 @platform.command("fields")

@@ -18,7 +18,8 @@ from alerts.channels.answers import at
 from alerts.channels.interface import BadMessage, Delivered, Delivery, Outcome, Retry
 from alerts.channels.platform.city import PlatformConfig
 from alerts.channels.platform.request import Request
-from alerts.channels.platform.shipped import MOST_BYTES, shipped, texts
+from alerts.channels.platform.shipped import SHIPPED
+from alerts.channels.shipped import MOST_BYTES
 from alerts.record.snapshot import Snapshot
 from underfoot.alarms import Severity
 from underfoot.plain_yaml import YamlError, read_yaml
@@ -34,7 +35,7 @@ class TrialError(ValueError):
 
 def configuration(source: str, changes: dict[str, Any]) -> PlatformConfig:
     """`source`: a YAML file, or the name of a configuration that ships. `changes` stand over it."""
-    if source in shipped():
+    if source in SHIPPED.configs:
         given: Any = {"based_on": source}
     else:
         given = _read(Path(source))
@@ -53,7 +54,7 @@ def _read(path: Path) -> Any:
     try:
         return read_yaml(path.read_bytes(), str(path), at_most=MOST_BYTES).value
     except OSError as error:
-        raise TrialError(f"{path}: {error.strerror}; a file, or one of {', '.join(texts())} is needed") from None
+        raise TrialError(f"{path}: {error.strerror}; a file, or one of {', '.join(SHIPPED.texts)} is needed") from None
     except YamlError as error:
         raise TrialError(str(error)) from None
 

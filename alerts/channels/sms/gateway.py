@@ -17,11 +17,10 @@ from alerts.channels.platform.city import CodeSet, Times
 from alerts.channels.platform.signers import Signer
 from alerts.channels.platform.signers.fixed import NoSigner
 from alerts.channels.platform.template import Part, compiled
-from alerts.channels.sms.shipped import shipped
+from alerts.channels.shipped import GENERIC
+from alerts.channels.sms.shipped import SHIPPED
 from alerts.duty.roster import masked
 from underfoot.links import LONGEST_TOKEN
-
-GENERIC = "generic"
 
 TOKENS = {
     "$text": "the message with its link, as one text",
@@ -75,10 +74,7 @@ class SmsConfig(ChannelConfig):
     def _on_its_base(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        base = given.get("based_on", GENERIC)
-        if base not in shipped():
-            raise ValueError(f"based_on = {base!r}: that does not ship; there are {', '.join(shipped())}")
-        return {**shipped()[base], **given}
+        return {**SHIPPED.base_of(given), **given}
 
     @field_validator("body", "params")
     @classmethod

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from alerts.channels.shipped import Shipped
 
-from underfoot.plain_yaml import read_yaml
-
-MOST_BYTES = 64 * 1024
-
-
-@cache
-def shipped() -> dict[str, dict[str, Any]]:
-    found = sorted((entry for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")), key=lambda e: e.name)
-    return {
-        entry.name.removesuffix(".yaml"): read_yaml(entry.read_bytes(), entry.name, at_most=MOST_BYTES).value
-        for entry in found
-    }
+SHIPPED = Shipped(__name__)
