@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _PURGE_EVERY_S = 60.0
 _PURGED_TOGETHER = 2000
-_NOT_A_STEP_S = 2.0
 _LEAST_PAUSE_S = 0.05
 
 
@@ -42,9 +42,9 @@ def run_timers(settings: Settings, stop: threading.Event) -> None:
 
 def _watch(connection: Connection, settings: Settings, stop: threading.Event) -> None:
     purge_at = 0.0
-    ahead_s = float("inf")
+    clock = DatabaseClock(lease_s=2 * settings.delivery_timeout_s)
     while not stop.is_set():
-        ahead_s = mind_the_clock(connection, ahead_s, 2 * settings.delivery_timeout_s)
+        clock.look(connection)
         post_due(connection)
         if time.monotonic() >= purge_at:
             more = purge_inbox(connection, timedelta(hours=settings.inbox_keep_h)) == _PURGED_TOGETHER
@@ -52,16 +52,34 @@ def _watch(connection: Connection, settings: Settings, stop: threading.Event) ->
         stop.wait(CLOCK.machine_s(settings.timer_interval_s, _LEAST_PAUSE_S))
 
 
-def mind_the_clock(connection: Connection, ahead_s: float, lease_s: float) -> float:
-    """By how much the database's clock is ahead of one that nobody can set. Was it set back, what was to be done some
-    time later would be done that much later still."""
-    [(now_s,)] = connection.execute(statement("outbox.clock")).fetchall()
-    now_ahead_s = float(now_s) - time.monotonic()
-    if now_ahead_s < ahead_s - _NOT_A_STEP_S:
-        params = {"longest_s": LONGEST_BACKOFF_S, "lease_s": lease_s}
-        connection.execute(statement("outbox.bring_forward_attempts"), params)
-        connection.execute(statement("outbox.bring_forward_probes"), params)
-    return now_ahead_s
+class DatabaseClock:
+    """The clock by which retries and leases are kept, watched by one that nobody can set. Was it set back, what was to
+    be done some time later would be done that much later still: it is brought forward. So is at the beginning what
+    was left by a clock that was set back while nobody watched.
+
+    Not only once: a transaction that had begun before may commit what it owes only later.
+    """
+
+    NOT_A_STEP_S = 2.0
+    AGAIN_AFTER_S = (0.0, 3.0, 15.0, 60.0)
+
+    def __init__(self, lease_s: float, passed_s: Callable[[], float] = time.monotonic) -> None:
+        self._lease_s = lease_s
+        self._passed_s = passed_s
+        self._ahead_s = float("inf")
+        self._looks_at: list[float] = []
+
+    def look(self, connection: Connection) -> None:
+        [(now_s,)] = connection.execute(statement("outbox.clock")).fetchall()
+        machine_s = self._passed_s()
+        was_ahead_s, self._ahead_s = self._ahead_s, float(now_s) - machine_s
+        if self._ahead_s < was_ahead_s - self.NOT_A_STEP_S:
+            self._looks_at = [machine_s + after_s for after_s in self.AGAIN_AFTER_S]
+        if self._looks_at and machine_s >= self._looks_at[0]:
+            params = {"longest_s": LONGEST_BACKOFF_S, "lease_s": self._lease_s}
+            connection.execute(statement("outbox.bring_forward_attempts"), params)
+            connection.execute(statement("outbox.bring_forward_probes"), params)
+            self._looks_at = [at for at in self._looks_at if at > machine_s]
 
 
 def post_due(connection: Connection) -> int:

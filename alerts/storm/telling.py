@@ -45,8 +45,11 @@ class Incident:
 def tell_now(connection: Connection, incident: Incident, area: str, rule: RuleInForce, now: datetime) -> None:
     """Raise it, or tell what has changed if that is due."""
     numbers = numbers_of(rule)
-    if incident.told_at is not None and now - incident.told_at < timedelta(seconds=numbers.update_every_s):
-        return
+    if incident.told_at is not None:
+        # Told in the future: the clock was set back since, and its alarms must not be kept to themselves for that long.
+        ago = now - incident.told_at
+        if timedelta() <= ago < timedelta(seconds=numbers.update_every_s):
+            return
     members = members_of(connection, incident.incident_key)
     summary = summary_of(connection, about(incident, area), members, numbers, now)
     if incident.told is None:

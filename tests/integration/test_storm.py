@@ -146,6 +146,16 @@ def test_the_summary_is_told_again_only_when_it_has_changed(city: StormCity) -> 
     assert len(city.owed("crew")) == 2, "not more often than every five minutes"
 
 
+def test_a_clock_that_is_put_right_does_not_keep_the_summary_back(city: StormCity) -> None:
+    in_flood(city)
+    city.raises(*city.devices(6), severity=YELLOW)
+    city.tick(minutes=-60)
+    assert city.owed("crew")[1:] == [("storm.incident", "change")]
+    city.raises(*city.devices(6), severity=YELLOW)
+    city.tick(seconds=280)
+    assert len(city.owed("crew")) == 2, "not more often than every five minutes"
+
+
 def test_a_calm_city_costs_two_small_questions(city: StormCity, monkeypatch: pytest.MonkeyPatch) -> None:
     city.raises(*city.devices(3))
     city.tick(seconds=2)

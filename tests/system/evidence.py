@@ -196,7 +196,7 @@ def _notices(record: list[tuple[Any, ...]]) -> list[tuple[int, str]]:
             elif before in ("active", "clearing") and after == "normal":
                 open_now = False
                 notice = "clear" if told else None
-            elif reason in ("severity_rose", "severity_fell"):
+            elif reason in ("severity_rose", "severity_fell", "incident_grew"):
                 withheld = withheld or suppressed
                 if not suppressed and (told or severe):
                     notice = "change" if told else "raise"
