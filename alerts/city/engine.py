@@ -235,7 +235,7 @@ def steps(settings: Settings) -> list[Step]:
         Step("overdue", due.step),
         Step("realarm", partial(realarm.step, defaults_min=settings.realarm_min)),
         Step("nobody", nobody.step),
-        Step("escalation", escalation.step),
+        Step("escalation", escalation.by_the_records_clock),
         Step("casework", casework.step),
         Step("shelves", shelves.step),
         Step("health", health.step),

@@ -7,6 +7,9 @@ which by its unique index makes that a level is told once. After the last level 
 of that is one commit, so that a restart forgets nothing and repeats nothing. Acknowledging, by a person or by the
 platform, the end, and any suppression stop it.
 
+People are waited for by the clock that stamps the record, not by the engine's, which silence is judged by. Was it set
+back, what it had stamped before may be in the future: that is waited for anew, from when this is seen.
+
 A city without a roster has no escalation.
 """
 
@@ -35,6 +38,14 @@ from underfoot.storage.statements import statement
 _CHANGED_TOGETHER = 2000
 _DUE_TOGETHER = 200
 _NOBODY_AGAIN_AFTER = timedelta(seconds=30)
+_NOT_THE_FUTURE = timedelta(minutes=1)
+"""A record is never so far ahead of its own clock, but where that was set back."""
+
+
+def by_the_records_clock(connection: Connection, _: datetime) -> None:
+    """`step`, at the time that the database would stamp now."""
+    [(now,)] = connection.execute(statement("duty.clock")).fetchall()
+    step(connection, now)
 
 
 def step(connection: Connection, now: datetime) -> None:
@@ -45,7 +56,7 @@ def step(connection: Connection, now: datetime) -> None:
         clear_covered(connection, None, now)
         return
     connection.execute(statement("duty.drop_clocks"))
-    _reckon(connection, ladders)
+    _reckon(connection, ladders, now)
     due = _keys(connection, "duty.due", {"now": now, "limit": _DUE_TOGETHER})
     not_taken = without_receipt(connection, ladders.city, now)
     watch = None
@@ -68,14 +79,15 @@ def _ladders(connection: Connection) -> Ladders | None:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An alarm that nobody has acknowledged, as the record has it. `unanswered`: whom the last turn has told. `owed`:
-    the sinks that have not taken yet what was told by them before."""
+    """An alarm that nobody has acknowledged: `since` when by the record, and `waiting` without what that has in the
+    future. `unanswered`: whom the last turn has told. `owed`: the sinks that have not taken yet what was told by them
+    before."""
 
     alarm_key: int
     transition_no: int
-    episode: int
     severity: int
     area: str | None
+    since: datetime
     waiting: Waiting
     unanswered: tuple[str, ...]
     owed: frozenset[int]
@@ -89,23 +101,23 @@ class _Case:
             now = replace(now, told=levels, told_at=row["told_at"])
         return next_turn(self.ladder, now)
 
+    def clock(self, transition_no: int, due_at: datetime | None) -> dict[str, Any]:
+        """A row of `escalation_clocks`."""
+        since = self.waiting.since
+        return {"alarm_key": self.alarm_key, "transition_no": transition_no, "due_at": due_at, "since": since}
 
-def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int]) -> list[_Case]:
+
+def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int], now: datetime) -> list[_Case]:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement("duty.waiting"), {"alarm_keys": alarm_keys, "again": AGAIN}).fetchall()
     return [
         _Case(
             alarm_key=row["alarm_key"],
             transition_no=row["transition_no"],
-            episode=row["episode"],
             severity=row["severity"],
             area=row["area_code"],
-            waiting=waiting(
-                row["since"],
-                [(datetime.fromisoformat(at), severity) for at, severity in row["changes"]],
-                [one["level"] for one in row["told"] if not one["again"]],
-                datetime.fromisoformat(row["told"][-1]["at"]) if row["told"] else None,
-            ),
+            since=row["since"],
+            waiting=_waiting(row, now),
             unanswered=tuple(one["person"] for one in row["told"][-1]["told"]) if row["told"] else (),
             owed=frozenset(row["owed"]),
             ladder=ladders.ladder(
@@ -116,27 +128,38 @@ def _cases(connection: Connection, ladders: Ladders, alarm_keys: list[int]) -> l
     ]
 
 
-def _reckon(connection: Connection, ladders: Ladders) -> None:
+def _waiting(row: dict[str, Any], now: datetime) -> Waiting:
+    latest = now + _NOT_THE_FUTURE
+    on_record = row["since"]
+    since = row["reckoned_since"] or on_record
+    if since > latest:
+        since = now
+
+    def not_the_future(stamped: str) -> datetime:
+        at = datetime.fromisoformat(stamped)
+        return at if at <= latest else since
+
+    changes = [(not_the_future(at), severity) for at, severity in row["changes"]]
+    return waiting(
+        since,
+        [(at if at > on_record else since, severity) for at, severity in changes],
+        [one["level"] for one in row["told"] if not one["again"]],
+        not_the_future(row["told"][-1]["at"]) if row["told"] else None,
+    )
+
+
+def _reckon(connection: Connection, ladders: Ladders, now: datetime) -> None:
     """Say when the next turn of what has changed comes. What changes meanwhile is seen at the next tick."""
-    params = {"ladder": ladders.stamp, "limit": _CHANGED_TOGETHER}
+    params = {"ladder": ladders.stamp, "latest": now + _NOT_THE_FUTURE, "limit": _CHANGED_TOGETHER}
     changed = _keys(connection, "duty.changed", params)
     if changed:
-        _put_clocks(
-            connection,
-            ladders,
-            [
-                _clock(case.alarm_key, case.transition_no, case.due_at())
-                for case in _cases(connection, ladders, changed)
-            ],
-        )
+        cases = _cases(connection, ladders, changed, now)
+        _put_clocks(connection, ladders, now, [case.clock(case.transition_no, case.due_at()) for case in cases])
 
 
-def _clock(alarm_key: int, transition_no: int, due_at: datetime | None) -> dict[str, Any]:
-    return {"alarm_key": alarm_key, "transition_no": transition_no, "due_at": due_at}
-
-
-def _put_clocks(connection: Connection, ladders: Ladders, clocks: list[dict[str, Any]]) -> None:
-    connection.execute(statement("duty.put_clocks"), {"ladder": ladders.stamp, "rows": Jsonb(clocks)})
+def _put_clocks(connection: Connection, ladders: Ladders, now: datetime, clocks: list[dict[str, Any]]) -> None:
+    params = {"ladder": ladders.stamp, "now": now, "rows": Jsonb(clocks)}
+    connection.execute(statement("duty.put_clocks"), params)
 
 
 # telling -------------------------------------------------------------------------------------------------------------
@@ -150,16 +173,16 @@ def _tell_due(connection: Connection, ladders: Ladders, watch: Watch, due: list[
     clocks: list[dict[str, Any]] = []
     tellings: list[dict[str, Any]] = []
     # Read once the alarms are held: whoever acknowledged a moment ago has stopped it.
-    for case in _cases(connection, ladders, due):
+    for case in _cases(connection, ladders, due, watch.now):
         alarm = locked[case.alarm_key]
         told = _take_turns(locked, alarm, case, watch)
         tellings += told
         due_at = case.due_at(told)
         if due_at is not None and due_at <= watch.now:
             due_at = watch.now + _NOBODY_AGAIN_AFTER
-        clocks.append(_clock(case.alarm_key, alarm.transition_no, due_at))
+        clocks.append(case.clock(alarm.transition_no, due_at))
     write(connection, locked, tellings)
-    _put_clocks(connection, ladders, clocks)
+    _put_clocks(connection, ladders, watch.now, clocks)
 
 
 def _take_turns(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list[dict[str, Any]]:
@@ -173,7 +196,7 @@ def _take_turns(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list
         if not reached:
             continue  # nobody at this level or above: its turn stays, and is tried again
         sinks = [one.sink_key for one in reached if last_of[one.sink_key] == level]
-        turn = Telling(Reason.escalated, "", case.waiting.since, level, reached, sinks, unanswered)
+        turn = Telling(Reason.escalated, "", case.since, level, reached, sinks, unanswered)
         tellings.append(tell(locked, alarm, turn, watch.now))
         unanswered = tuple(one.person.person.name for one in reached)
     return tellings or _tell_again(locked, alarm, case, watch)
@@ -188,8 +211,8 @@ def _tell_again(locked: Locked, alarm: Alarm, case: _Case, watch: Watch) -> list
         reached = _free(watch.whom(case.area, level, case.severity), case)
         if reached:
             sinks = [one.sink_key for one in reached]
-            since, after = case.waiting.since, case.waiting.told_at
-            telling = Telling(Reason.escalated, "", since, level, reached, sinks, case.unanswered, after=after)
+            after = case.waiting.told_at
+            telling = Telling(Reason.escalated, "", case.since, level, reached, sinks, case.unanswered, after=after)
             return [tell(locked, alarm, telling, watch.now)]
     return []
 

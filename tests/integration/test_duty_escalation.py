@@ -13,6 +13,7 @@ from alerts.duty import escalation
 from alerts.duty.message import escalation as escalated
 from tests.integration.duty import ROSTER, City, city_of
 from underfoot.alarms import Reason, Severity
+from underfoot.storage.connect import connect
 
 
 @pytest.fixture
@@ -284,6 +285,75 @@ def test_the_database_itself_refuses_to_tell_a_level_twice(city: City) -> None:
             " (alarm_key, episode, cause, waiting_since, level, severity, told_at, told, transition_no)"
             " SELECT alarm_key, episode, cause, waiting_since, level, severity, now(), '[]', 99 FROM escalations"
         )
+
+
+# the record's clock is set back --------------------------------------------------------------------------------------
+
+
+def test_what_a_clock_that_was_ahead_had_stamped_is_waited_for_anew(city: City) -> None:
+    city.roster()
+    city.wait(60)
+    alarm, worse = city.rise(1), city.rise(3, Severity.orange)
+    city.change(3, Severity.orange, Severity.red, Reason.severity_rose)
+    city.wait(-60)
+    city.tick()
+    assert [city.turns(alarm), city.turns(worse)] == [[1], [1]]
+    city.tick(4)
+    assert city.turns(alarm) == [1]
+    city.tick(1)
+    assert [city.turns(alarm), city.turns(worse)] == [[1, 2], [1, 2]]
+    city.tick(10)
+    assert [city.turns(alarm), city.turns(worse)] == [[1, 2, 3], [1, 2, 3]]
+    for again in (1, 2, 3, 4, 5):
+        city.ask.execute(TAKEN)
+        city.tick(14)
+        assert city.turns(alarm) == [1, 2, 3] + [3] * (again - 1)
+        city.tick(1)
+        assert city.turns(alarm) == [1, 2, 3] + [3] * again, "also when the record's time has come"
+    city.acknowledge(alarm)
+    city.tick(60)
+    assert city.turns(alarm) == [1, 2, 3] + [3] * 5
+
+
+@pytest.mark.parametrize("looked_at_meanwhile", [True, False])
+def test_what_is_under_way_goes_on_when_the_clock_is_set_back(city: City, looked_at_meanwhile: bool) -> None:
+    """Nobody is told twice what was told in the hour that is over, and nobody waits for it to come again."""
+    city.roster()
+    city.wait(60)
+    alarm = city.rise(1)
+    city.tick()
+    city.wait(-60)
+    if looked_at_meanwhile:
+        city.tick()
+        assert city.turns(alarm) == [1]
+        city.tick(5)
+        assert city.turns(alarm) == [1, 2]
+        city.tick(10)
+        assert city.turns(alarm) == [1, 2, 3]
+    else:
+        city.tick(90)
+        assert city.turns(alarm) == [1, 2, 3]
+
+
+def test_growing_worse_in_an_hour_that_is_over_counts_from_the_beginning(city: City) -> None:
+    city.roster()
+    alarm = city.rise(1, Severity.orange)
+    city.tick()
+    city.wait(60)
+    city.change(1, Severity.orange, Severity.red, Reason.severity_rose)
+    city.tick(-60)
+    assert city.turns(alarm) == [1]
+    city.tick(5)
+    assert city.turns(alarm) == [1, 2]
+
+
+def test_people_are_waited_for_by_the_clock_that_stamps_the_record(city: City) -> None:
+    """The engine's own clock may stay ahead for a while after it was set back: nobody waits less for that."""
+    city.roster()
+    alarm = city.rise(1)
+    with connect(city.database, "test") as connection:
+        escalation.by_the_records_clock(connection, city.now + timedelta(hours=1))
+    assert city.turns(alarm) == [1]
 
 
 def test_clocks_can_be_made_again_from_the_record(city: City) -> None:

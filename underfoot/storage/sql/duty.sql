@@ -100,27 +100,33 @@ SELECT EXISTS (SELECT 1 FROM duty_assignments);
 INSERT INTO duty_notes (at, actor, area_code, text) VALUES (%(at)s, %(actor)s, %(area)s, %(text)s)
 RETURNING note_key, at, actor, area_code, text;
 
+-- name: clock
+-- purpose: the clock that stamps the record: by it people are waited for
+SELECT our_clock();
+
 -- name: changed
--- purpose: alarms that nobody has acknowledged and that have changed, or the ladder has, since escalation last looked at them
+-- purpose: alarms that nobody has acknowledged and that have changed, or the ladder has, or the clock was set back, since escalation last looked at them
 SELECT al.alarm_key FROM episodes e
 JOIN alarms al USING (alarm_key)
 LEFT JOIN escalation_clocks c USING (alarm_key)
 WHERE e.cleared_at IS NULL AND e.human = 'unacknowledged' AND al.suppressed = '{}'
-    AND (c.alarm_key IS NULL OR c.transition_no <> al.transition_no OR c.ladder <> %(ladder)s)
+    AND (c.alarm_key IS NULL OR c.transition_no <> al.transition_no OR c.ladder <> %(ladder)s OR c.reckoned_at > %(latest)s)
 ORDER BY al.alarm_key
 LIMIT %(limit)s;
 
 -- name: waiting
 -- purpose: of these alarms, those that nobody has acknowledged: since when, how severe they have been since, who was told, and whose sink has not taken it yet
-SELECT al.alarm_key, al.transition_no, e.episode, e.severity, since.at AS since, changes.listed AS changes, told.listed AS told,
-    owed.listed AS owed, al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
+SELECT al.alarm_key, al.transition_no, e.episode, e.severity, since.at AS since,
+    CASE WHEN coalesce(since.transition_no, 0) <= clock.transition_no THEN clock.since END AS reckoned_since,
+    changes.listed AS changes, told.listed AS told, owed.listed AS owed, al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
 FROM alarms al
 JOIN episodes e ON e.alarm_key = al.alarm_key AND e.cleared_at IS NULL AND e.human = 'unacknowledged'
 LEFT JOIN devices d ON d.device_key = al.device_key
 LEFT JOIN assets a ON a.asset_key = al.asset_key
+LEFT JOIN escalation_clocks clock ON clock.alarm_key = al.alarm_key
 CROSS JOIN LATERAL (
     -- From its raising, from when it was to be acknowledged again, or from the end of its last suppression.
-    SELECT greatest(e.committed_at, max(t.committed_at)) AS at FROM transitions t
+    SELECT greatest(e.committed_at, max(t.committed_at)) AS at, max(t.transition_no) AS transition_no FROM transitions t
     WHERE t.alarm_key = e.alarm_key AND t.episode = e.episode AND (
         (t.region = 'human' AND t.from_state = 'acknowledged' AND t.to_state = 'unacknowledged')
         OR (t.region = 'suppression' AND t.to_state = 'none'))
@@ -135,10 +141,14 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(
         jsonb_build_object('level', x.level, 'told', x.told, 'at', x.told_at, 'again', x.cause <> '')
-        ORDER BY x.told_at, x.level), '[]') AS listed
+        ORDER BY x.escalation_key), '[]') AS listed
     FROM escalations x
-    WHERE x.alarm_key = e.alarm_key AND x.episode = e.episode
-        AND ((x.cause = '' AND x.waiting_since = since.at) OR (x.cause = %(again)s AND x.waiting_since >= since.at))
+    WHERE x.alarm_key = e.alarm_key AND x.episode = e.episode AND (
+        (x.cause = '' AND x.waiting_since = since.at)
+        OR (x.cause = %(again)s AND x.escalation_key > (
+            SELECT min(first.escalation_key) FROM escalations first
+            WHERE first.alarm_key = e.alarm_key AND first.episode = e.episode AND first.cause = '' AND first.waiting_since = since.at))
+    )
 ) AS told
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(o.sink_key), '{}') AS listed FROM outbox o
@@ -148,11 +158,12 @@ WHERE al.alarm_key = ANY(%(alarm_keys)s) AND al.suppressed = '{}';
 
 -- name: put_clocks
 -- purpose: when the next level's turn comes
-INSERT INTO escalation_clocks (alarm_key, transition_no, ladder, due_at)
-SELECT alarm_key, transition_no, %(ladder)s, due_at
-FROM jsonb_to_recordset(%(rows)s) AS r (alarm_key bigint, transition_no int, due_at timestamptz)
-ON CONFLICT (alarm_key) DO UPDATE
-    SET transition_no = EXCLUDED.transition_no, ladder = EXCLUDED.ladder, due_at = EXCLUDED.due_at;
+INSERT INTO escalation_clocks (alarm_key, transition_no, ladder, due_at, since, reckoned_at)
+SELECT alarm_key, transition_no, %(ladder)s, due_at, since, %(now)s
+FROM jsonb_to_recordset(%(rows)s) AS r (alarm_key bigint, transition_no int, due_at timestamptz, since timestamptz)
+ON CONFLICT (alarm_key) DO UPDATE SET
+    transition_no = EXCLUDED.transition_no, ladder = EXCLUDED.ladder, due_at = EXCLUDED.due_at, since = EXCLUDED.since,
+    reckoned_at = EXCLUDED.reckoned_at;
 
 -- name: drop_clocks
 -- purpose: what is over, acknowledged or suppressed waits for nobody any more
