@@ -23,6 +23,8 @@ memory; Chow, table 5-6: concrete sewer 0.013)."""
 
 _HALVINGS = 50
 _FILM = 1e-6
+_ROUNDING = 1e-12
+"""Of a flow: all that the pipe can carry is not more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def normal_fill(bore: Bore, flow: float) -> float | None:
     capacity = capacity_m3_s(bore)
     share = flow / capacity if capacity > 0 else math.inf
     low, high = 0.0, 2 * math.acos(1 - 2 * FULLEST)
-    if share > _share_of_capacity(high):
+    if share > _share_of_capacity(high) * (1 + _ROUNDING):
         return None
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

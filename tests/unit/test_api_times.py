@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -60,7 +61,10 @@ def test_what_is_written_is_read_again(moment: datetime) -> None:
     assert instant.validate_python(written) == moment.astimezone(UTC)
 
 
-@given(st.text(max_size=40))
+LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d.*", re.ASCII)
+
+
+@given(st.text(max_size=40).filter(lambda text: LIKE_A_TIME.fullmatch(text) is None))
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="RFC 3339"):
         instant.validate_python(text)

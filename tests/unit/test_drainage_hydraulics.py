@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from alerts.drainage.hydraulics import (
@@ -127,6 +127,7 @@ def test_dry_is_empty_and_surcharged_is_full(fill: float) -> None:
 
 
 @given(bores, st.floats(0.001, FULLEST))
+@example(Bore(2.83094446943608, 1.0, slope=0.0625, roughness=0.015625), FULLEST)
 def test_the_normal_depth_of_a_flow_is_the_depth_that_carries_it(bore: Bore, fill: float) -> None:
     found = normal_fill(bore, flow_m3_s(bore, fill))
     assert found == pytest.approx(fill, abs=1e-6)
