@@ -164,7 +164,9 @@ def everything_is_owed(city: City, sink: str) -> int:
         sink,
     )
     assert len(owed) == len(set(owed))
-    assert set(owed) == wanted, f"missing {sorted(wanted - set(owed))[:5]}, more {sorted(set(owed) - wanted)[:5]}"
+    missing, more = sorted(wanted - set(owed)), sorted(set(owed) - wanted)
+    assert not missing, f"missing {missing[:5]}; the first one's alarm: {lines[missing[0][0]]}"
+    assert not more, f"more {more[:5]}; the first one's alarm: {lines.get(more[0][0])}"
     assert city.value("SELECT count(*) - count(DISTINCT idempotency_key) FROM outbox") == 0
     return len(owed)
 

@@ -16,6 +16,7 @@ from tests.system.platform import deliver_quickly, everything_owed_is_delivered,
 from tests.system.publisher import load
 
 
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("kills", "per_second"),
     [(12, 150), pytest.param(120, 200, marks=pytest.mark.long)],

@@ -47,7 +47,7 @@ def test_the_database_is_stopped(city: City, seconds: float, per_second: int) ->
             city.installation.stop_server("postgres")
             time.sleep(seconds)  # the fault itself
             city.installation.start_server("postgres")
-            city.caught_up(seconds=90)
+            city.caught_up(seconds=max(90, 4 * seconds))
         all_is_well(city, fleet, endures=endures)
         everything_is_delivered(city, platform)
 

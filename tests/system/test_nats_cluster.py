@@ -59,6 +59,8 @@ def killed(city: City, node: Node) -> None:
 
 
 def all_said(city: City, fleet: Fleet) -> None:
+    """After all that is older has come, again too: else it would be late, and somebody had to look."""
+    city.caught_up(seconds=180)
     with publishing(city) as publisher:
         for message in fleet.last_words():
             publisher.send(message)
