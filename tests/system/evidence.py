@@ -5,7 +5,8 @@ All of it is read from the rows; what the product says about itself (the books) 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from tests.system.city import FAMILIES, City
@@ -149,7 +150,7 @@ def everything_is_owed(city: City, sink: str) -> int:
     for alarm_key, *line in city.rows(
         "WITH newest AS (SELECT DISTINCT ON (rule_id) rule_id, body FROM rules WHERE scope = 'city'"
         "  ORDER BY rule_id, version DESC)"
-        " SELECT t.alarm_key, t.transition_no, t.region, t.from_state, t.to_state, t.reason, t.xmin::text,"
+        " SELECT t.alarm_key, t.transition_no, t.episode, t.region, t.from_state, t.to_state, t.reason, t.xmin::text,"
         "  t.severity >= array_position(ARRAY['blue', 'yellow', 'orange', 'red'], f.body ->> 'from_severity')"
         " FROM transitions t JOIN alarms al USING (alarm_key) JOIN newest r USING (rule_id)"
         " JOIN newest f ON f.rule_id = coalesce(r.body #>> '{case,filing}', 'filing.other')"
@@ -171,39 +172,52 @@ def everything_is_owed(city: City, sink: str) -> int:
     return len(owed)
 
 
+@dataclass
+class _Told:
+    """One episode, as a sink knows it. `withheld`: something of it was kept back."""
+
+    open: bool = False
+    told: bool = False
+    withheld: bool = False
+
+
 def _notices(record: list[tuple[Any, ...]]) -> list[tuple[int, str]]:
     """What one alarm's record owes to a sink: (transition_no, notice), by the plainest reading of it."""
     owed: list[tuple[int, str]] = []
-    suppressed = open_now = told = withheld = False
-    for place, (number, region, before, after, reason, transaction, severe) in enumerate(record):
+    suppressed = False
+    # What was missed and is over goes on record beside what is open.
+    episodes: defaultdict[int, _Told] = defaultdict(_Told)
+    for place, (number, episode, region, before, after, reason, transaction, severe) in enumerate(record):
         notice = None
         # What a storm explains is kept back by the transaction that raises it, which says so in its next line.
         explained = any(
-            (line[1], line[4], line[5]) == ("suppression", "explained", transaction)
+            (line[2], line[5], line[6]) == ("suppression", "explained", transaction)
             for line in record[place + 1 : place + 2]
         )
+        one = episodes[episode]
         if region == "suppression":
             suppressed = after != "none"
-            if not suppressed and open_now and withheld:
-                withheld = False
-                if told or severe:
-                    notice = "change" if told else "raise"
+            one = next((each for each in episodes.values() if each.open), one)
+            if not suppressed and one.open and one.withheld:
+                one.withheld = False
+                if one.told or severe:
+                    notice = "change" if one.told else "raise"
         elif region == "case":
             # Merged into the incident's case: by itself it is to be told anew.
-            told, withheld = told and reason != "case_ended", withheld or reason == "case_ended"
+            one.told, one.withheld = one.told and reason != "case_ended", one.withheld or reason == "case_ended"
         elif region == "condition":
             if before in ("normal", "pending") and after == "active":
-                open_now, told, withheld = True, False, suppressed or explained
-                notice = "raise" if severe and not withheld else None
+                one.open, one.withheld = True, suppressed or explained
+                notice = "raise" if severe and not one.withheld else None
             elif before in ("active", "clearing") and after == "normal":
-                open_now = False
-                notice = "clear" if told else None
+                one.open = False
+                notice = "clear" if one.told else None
             elif reason in ("severity_rose", "severity_fell", "incident_grew"):
-                withheld = withheld or suppressed
-                if not suppressed and (told or severe):
-                    notice = "change" if told else "raise"
+                one.withheld = one.withheld or suppressed
+                if not suppressed and (one.told or severe):
+                    notice = "change" if one.told else "raise"
         if notice is not None:
-            told = True
+            one.told = True
             owed.append((number, notice))
     return owed
 
