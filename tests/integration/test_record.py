@@ -301,7 +301,8 @@ def test_crew_is_told_by_its_unit_and_severity(shard: Shard) -> None:
     shard.wait(MINUTE)
     shard.commit(shard.says("P-1", {"fill_ratio": 1.5, "network": 0}))
     assert shard.owed("wenfeng") == [("cover.open", "raise", 4)]
-    assert shard.owed("others") == [
+    # What one commit raises is owed in any order: only an alarm's own notices have one.
+    assert sorted(shard.owed("others")) == [
         ("cover.open", "raise", 4), ("lamp.leakage", "raise", 4), ("pipe.foul_full", "raise", 3),
     ]  # fmt: skip
 
