@@ -142,6 +142,7 @@ def _waiting(row: dict[str, Any], now: datetime) -> Waiting:
     changes = [(not_the_future(at), severity) for at, severity in row["changes"]]
     return waiting(
         since,
+        # What it began with holds from `since` on, also when the time on record has come.
         [(at if at > on_record else since, severity) for at, severity in changes],
         [one["level"] for one in row["told"] if not one["again"]],
         not_the_future(row["told"][-1]["at"]) if row["told"] else None,

@@ -41,6 +41,13 @@ def test_level_by_level_while_nobody_acknowledges(city: City) -> None:
 TAKEN = "UPDATE outbox SET state = 'delivered' WHERE notice = 'escalate'"
 
 
+def climbs(city: City, *alarms: int) -> None:
+    """From now on the ladder of red, as if they were raised at this moment; level 1 at once, or before."""
+    for minutes, levels in ((0, [1]), (4, [1]), (1, [1, 2]), (10, [1, 2, 3])):
+        city.tick(minutes)
+        assert [city.turns(alarm) for alarm in alarms] == [levels] * len(alarms)
+
+
 def test_after_the_last_level_it_is_told_again_until_somebody_acknowledges(city: City) -> None:
     city.roster()
     alarm = city.rise(1)
@@ -180,12 +187,7 @@ def test_growing_worse_begins_the_worse_ladder(city: City) -> None:
     city.tick(16)
     assert city.turns(alarm) == [1]
     city.change(1, Severity.orange, Severity.red, Reason.severity_rose)
-    city.tick()
-    assert city.turns(alarm) == [1]
-    city.tick(5)
-    assert city.turns(alarm) == [1, 2]
-    city.tick(10)
-    assert city.turns(alarm) == [1, 2, 3]
+    climbs(city, alarm)
 
 
 def test_growing_worse_when_acknowledged_is_news(city: City) -> None:
@@ -296,14 +298,7 @@ def test_what_a_clock_that_was_ahead_had_stamped_is_waited_for_anew(city: City) 
     alarm, worse = city.rise(1), city.rise(3, Severity.orange)
     city.change(3, Severity.orange, Severity.red, Reason.severity_rose)
     city.wait(-60)
-    city.tick()
-    assert [city.turns(alarm), city.turns(worse)] == [[1], [1]]
-    city.tick(4)
-    assert city.turns(alarm) == [1]
-    city.tick(1)
-    assert [city.turns(alarm), city.turns(worse)] == [[1, 2], [1, 2]]
-    city.tick(10)
-    assert [city.turns(alarm), city.turns(worse)] == [[1, 2, 3], [1, 2, 3]]
+    climbs(city, alarm, worse)
     for again in (1, 2, 3, 4, 5):
         city.ask.execute(TAKEN)
         city.tick(14)
@@ -324,12 +319,7 @@ def test_what_is_under_way_goes_on_when_the_clock_is_set_back(city: City, looked
     city.tick()
     city.wait(-60)
     if looked_at_meanwhile:
-        city.tick()
-        assert city.turns(alarm) == [1]
-        city.tick(5)
-        assert city.turns(alarm) == [1, 2]
-        city.tick(10)
-        assert city.turns(alarm) == [1, 2, 3]
+        climbs(city, alarm)
     else:
         city.tick(90)
         assert city.turns(alarm) == [1, 2, 3]

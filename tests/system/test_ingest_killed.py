@@ -19,7 +19,7 @@ from tests.system.verdict import INGEST_MB, all_is_well, peak_mb, silence_is_not
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("kills", "per_second"),
-    [(12, 500), pytest.param(200, 400, marks=pytest.mark.long)],
+    [(12, 500), pytest.param(200, 800, marks=pytest.mark.long)],
     ids=["12 kills", "200 kills"],
 )
 def test_killed_at_random_moments_under_load(city: City, kills: int, per_second: int) -> None:

@@ -118,7 +118,8 @@ LIMIT %(limit)s;
 -- purpose: of these alarms, those that nobody has acknowledged: since when, how severe they have been since, who was told, and whose sink has not taken it yet
 SELECT al.alarm_key, al.transition_no, e.episode, e.severity, since.at AS since,
     CASE WHEN coalesce(since.transition_no, 0) <= clock.transition_no THEN clock.since END AS reckoned_since,
-    changes.listed AS changes, told.listed AS told, owed.listed AS owed, al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
+    changes.listed AS changes, told.listed AS told, owed.listed AS owed,
+    al.area_code, coalesce(d.device_id, '') AS device_id, coalesce(a.tags, '{}') AS tags
 FROM alarms al
 JOIN episodes e ON e.alarm_key = al.alarm_key AND e.cleared_at IS NULL AND e.human = 'unacknowledged'
 LEFT JOIN devices d ON d.device_key = al.device_key
